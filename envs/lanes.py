@@ -1,0 +1,160 @@
+"""N users being served: what is seen of them, and what they do. All of a world's physics is here."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from smartrec.core.arrays import Array, FloatArray, IntArray
+from smartrec.core.decision import Mask
+from smartrec.core.world import Outcome
+from smartrec.envs.actions import as_items, refuse_illegal, repair
+from smartrec.envs.crowd import Crowd
+from smartrec.envs.history import History
+from smartrec.envs.settings import Settings
+from smartrec.response_models.base import State
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Users of one tick, with the dice they were dealt.
+
+    Attributes:
+        state: Of the response model in that tick.
+        users: int [N].
+        dice: float [N, S, K], uniforms for each step and position.
+        first: Number of the first of these visits; the others follow.
+    """
+
+    state: State
+    users: IntArray
+    dice: FloatArray
+    first: int
+
+    def cut(self, start: int, stop: int) -> "Part":
+        """Return the visits from ``start`` to ``stop``."""
+        return Part(self.state, self.users[start:stop], self.dice[start:stop], self.first + start)
+
+
+class Lanes:
+    """N visits under way, all at the same step; they may belong to several ticks.
+
+    Args:
+        crowd: Who is served.
+        settings: Of the world, sizes filled in.
+        parts: The visits, in order.
+        history: Read and written, or None.
+        repair_key: Key of the draws that replace repeated items; None refuses them.
+    """
+
+    def __init__(
+        self,
+        crowd: Crowd,
+        settings: Settings,
+        parts: list[Part],
+        history: History | None,
+        repair_key: int | None,
+    ) -> None:
+        self._crowd, self._settings, self._parts = crowd, settings, parts
+        self._history, self._repair_key = history, repair_key
+        self._step = 0
+        self.users = _join([part.users for part in parts])
+
+    @property
+    def visit(self) -> IntArray:
+        """Running numbers of the visits, int [N]."""
+        first = self._parts[0].first
+        return np.arange(first, first + len(self.users))
+
+    @property
+    def done(self) -> bool:
+        """Whether the visits have ended."""
+        return self._step == self._settings.session_length
+
+    @cached_property
+    def allowed(self) -> Mask | None:
+        """What may be shown during these visits, bool [N, I]; None for all items.
+
+        Raises:
+            InvalidInput: The crowd's mask has another shape.
+            InvalidAction: It leaves a lane too few items for a slate.
+        """
+        if self._crowd.mask is None:
+            return None
+        mask = Mask(_join([self._crowd.allowed(part.users, part.state.clock) for part in self._parts]))
+        mask.require(self._settings.slate_size)
+        return mask
+
+    @property
+    def observation(self) -> dict[str, Array]:
+        """What an agent sees now: fresh arrays [N, ...]."""
+        seen: dict[str, Array] = {}
+        if self._settings.observe_user:
+            seen["user"] = self.users.copy()
+        if self._crowd.user_features is not None:
+            seen["user_features"] = self._crowd.user_features[self.users]
+        seen["clock"] = _join([np.full(len(part.users), part.state.clock) for part in self._parts])
+        if self._history is not None:
+            seen.update(self._history.observation(self.users))
+        allowed = self.allowed
+        if allowed is not None:
+            seen["allowed"] = allowed.allowed.astype(np.int8)
+        return seen
+
+    def respond(self, action: Any) -> Outcome:
+        """Show the users ``action``, int [N] or [N, K], and return what they do.
+
+        Raises:
+            InvalidAction: It cannot be shown.
+        """
+        settings, crowd = self._settings, self._crowd
+        items = as_items(action, len(self.users), settings.slate_size, crowd.n_items)
+        replaced = None
+        if self._repair_key is None:
+            refuse_illegal(items, self.allowed)
+        else:
+            items, replaced = repair(items, self.allowed, crowd.n_items, self._repair_key, self.visit, self._step)
+        probability = self._by_part(lambda part, rows: crowd.model.probability(part.users, items[rows], part.state))
+        dice = _join([part.dice[:, self._step] for part in self._parts])
+        responses = crowd.choice.respond(probability, dice)
+        if self._history is not None:
+            self._history.record(self.users, items, responses)
+        self._step += 1
+        seen = np.broadcast_to(np.True_, responses.shape)
+        return Outcome(responses.astype(np.float64), seen, crowd.choice.expected(probability), replaced)
+
+    def bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Return float [N] twice: expected reward of a random and of the best slate for each user now."""
+        slate_size, allowed = self._settings.slate_size, self.allowed
+        scores = self._by_part(lambda part, rows: self._crowd.model.scores(part.users, part.state))
+        return bounds(scores, allowed, slate_size, self._crowd)
+
+    def _by_part(self, function: Any) -> Any:
+        """Call ``function(part, rows)`` for each part, and join what comes back."""
+        start, results = 0, []
+        for part in self._parts:
+            results.append(function(part, slice(start, start + len(part.users))))
+            start += len(part.users)
+        return _join(results)
+
+
+def bounds(scores: FloatArray, mask: Mask | None, slate_size: int, crowd: Crowd) -> tuple[FloatArray, FloatArray]:
+    """Return float [N] twice: expected reward of a random and of the best slate.
+
+    Args:
+        scores: float [N, I], probabilities of all items.
+        mask: What may be shown; None for all items.
+        slate_size: K.
+        crowd: For its choice.
+    """
+    if mask is None:
+        random = slate_size * scores.mean(axis=1, dtype=np.float64)
+        return random, crowd.choice.best(scores, slate_size)
+    count = mask.allowed.sum(axis=1)
+    random = slate_size * np.where(mask.allowed, scores, 0.0).sum(axis=1) / count
+    return random, crowd.choice.best(np.where(mask.allowed, scores, -np.inf), slate_size)
+
+
+def _join(arrays: list[Any]) -> Any:
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

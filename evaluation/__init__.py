@@ -1,0 +1,25 @@
+"""Judging agents: the loop, metrics, records, intervals, leaderboards and plots."""
+
+from smartrec.evaluation.intervals import Interval, mean_interval
+from smartrec.evaluation.loop import run
+from smartrec.evaluation.metrics import METRICS
+from smartrec.evaluation.plots import curves, save_figure
+from smartrec.evaluation.record import RunRecord
+from smartrec.evaluation.store import RecordStore, read_records
+from smartrec.evaluation.table import Leaderboard, leaderboard, markdown, to_csv
+
+__all__ = [
+    "METRICS",
+    "Interval",
+    "Leaderboard",
+    "RecordStore",
+    "RunRecord",
+    "curves",
+    "leaderboard",
+    "markdown",
+    "mean_interval",
+    "read_records",
+    "run",
+    "save_figure",
+    "to_csv",
+]

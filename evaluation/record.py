@@ -1,0 +1,119 @@
+"""One run as one line of JSON: what was run, with what, and what came out."""
+
+import json
+import platform
+import subprocess
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from smartrec.core.errors import DataError
+from smartrec.version import __version__
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was, and what it measured.
+
+    Attributes:
+        environment: Id of the environment, or "" for one that was not made by id.
+        options: Keyword arguments it was made with.
+        agent: Registered name, or ``module:Class``.
+        config: All options of the agent.
+        config_digest: 12 hexadecimal digits of ``config``.
+        seed: Of the world.
+        agent_seed: Of the agent, or None where the loop was not told.
+        metrics: Name to value; see ``METRICS`` for unit and direction.
+        curve: One row a point: visits so far, then mean reward, expected reward, best expected reward and random
+            expected reward a visit since the point before, then regret so far.
+        steps: Steps of the loop.
+        visits: Visits that were scored.
+        feedback_delay: In steps.
+        feedback_loss: Share of lost feedback, 0..1.
+        wall_s: Seconds of the whole run.
+        label: Name in tables; the agent's name where two rows do not share it.
+        commit: Of the checkout that ran, "" where there is none.
+        dirty: Whether that checkout had uncommitted changes.
+        versions: Of Python and the packages that decide the numbers.
+        schema: Version of this layout.
+    """
+
+    environment: str
+    options: dict[str, Any]
+    agent: str
+    config: dict[str, Any]
+    config_digest: str
+    seed: int
+    agent_seed: int | None
+    metrics: dict[str, float]
+    curve: list[list[float]]
+    steps: int
+    visits: int
+    feedback_delay: int
+    feedback_loss: float
+    wall_s: float
+    label: str
+    commit: str
+    dirty: bool
+    versions: dict[str, str]
+    schema: int = SCHEMA
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str, place: str = "record") -> "RunRecord":
+        """Undo ``to_json``.
+
+        Args:
+            line: One line.
+            place: File and line number, for the message.
+
+        Raises:
+            DataError: The line is no record.
+        """
+        try:
+            values = json.loads(line)
+        except ValueError:
+            raise DataError(f"{place} is no JSON: {line[:60]!r}; remove the line") from None
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, dict) or not known - {"schema"} <= set(values) or set(values) - known:
+            odd = sorted(known.symmetric_difference(values if isinstance(values, dict) else ()))
+            raise DataError(f"{place} is no run record (fields {', '.join(odd[:3])}); move the file away")
+        if values.get("schema", SCHEMA) != SCHEMA:
+            raise DataError(f"{place} has schema {values['schema']}; this version reads {SCHEMA}. Move the file away")
+        return cls(**values)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions that decide the numbers of a run."""
+    found = {"python": platform.python_version(), "smartrec": __version__}
+    for package in ("numpy", "scipy", "gymnasium", "scikit-learn"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "none"
+    return found
+
+
+@cache
+def checkout() -> tuple[str, bool]:
+    """Return the commit of the checkout that this code runs from and whether it has changes; ("", False) if none."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return "", False
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(root), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return "", False

@@ -1,0 +1,244 @@
+"""The command line. Every heavy import happens inside a command, so that help comes at once."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from smartrec.core.errors import InvalidConfig, SmartRecError
+from smartrec.version import __version__
+
+app = typer.Typer(
+    help="Train and judge recommenders on simulated crowds of users.\n\n"
+    "Begin with: smartrec list, smartrec run --task 1 --agent thompson, smartrec leaderboard",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(help="Look at data sets.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data_app, name="data")
+
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option("--world", metavar="NAME=VALUE", help="Option of the world, e.g. slate_size=3. Repeatable."),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(help="For a table of your own: user=reader_id,item=book_id,rating=stars,timestamp=when"),
+]
+
+
+def main() -> None:
+    """Run the command line: errors are one message and a non-zero exit, never a traceback."""
+    # A console script does not have the current folder on its path; an agent of one's own lies there.
+    sys.path.append(os.getcwd())
+    try:
+        app()
+    except SmartRecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    """Answer options that need no command."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command("list")
+def list_names() -> None:
+    """List environments, tasks, agents and data sets."""
+    from smartrec import ENVIRONMENTS
+    from smartrec.agents.registry import AGENTS
+    from smartrec.data import DATASETS
+    from smartrec.tasks.registry import TASKS
+    from smartrec.tasks.show import print_pairs
+
+    print_pairs(
+        "Environments: gymnasium.make(id), gymnasium.make_vec(id, num_envs=500)",
+        [(name, f"task {name[len('SmartRec/Task') : -len('-v0')]}") for name in ENVIRONMENTS],
+    )
+    for title, registry in (
+        ("Tasks: smartrec run --task NAME", TASKS),
+        ("Agents: smartrec run --agent NAME, or module:Class", AGENTS),
+        ("Data sets: --dataset NAME, or a path; synthetic needs none", DATASETS),
+    ):
+        print_pairs(title, [(name, registry.entry(name).about) for name in registry])
+
+
+@app.command("run")
+def run_command(
+    task: Annotated[str, typer.Option(help="Name of the task: 1, 2, 3 or 4.")],
+    agent: Annotated[str, typer.Option(help="Name of the agent (smartrec list), or module:Class.")],
+    dataset: Annotated[str, typer.Option(help="synthetic, a data set, or a path to one.")] = "synthetic",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Option of the agent, e.g. discount=0.7. Repeatable."),
+    ] = None,
+    world: Pairs = None,
+    columns: Columns = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the world; the agent's is derived from it.")] = 0,
+    num_envs: Annotated[
+        int | None, typer.Option(min=1, help="Users served at once; default: those of an iteration.")
+    ] = None,
+    delay: Annotated[int, typer.Option(min=0, help="Steps after which feedback arrives.")] = 0,
+    loss: Annotated[float, typer.Option(min=0, max=1, help="Share of feedback that is lost.")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="File to which the record is added, one JSON line.")] = None,
+) -> None:
+    """Run one agent on one task and print what it reached.
+
+    Example: smartrec run --task 3 --agent thompson --set discount=0.7
+    """
+    from smartrec import agents
+    from smartrec.evaluation.loop import run
+    from smartrec.evaluation.store import RecordStore
+    from smartrec.tasks.registry import TASKS
+    from smartrec.tasks.runner import agent_seed
+    from smartrec.tasks.show import print_record, progress
+
+    store = None if out is None else RecordStore(out)
+    options = _world_options(world, columns)
+    if num_envs is not None:
+        options["num_envs"] = num_envs
+    found = TASKS.get(task)
+    envs = found.make(found.setting(dataset, **options))
+    config = parse_pairs(option or [])
+    who = agents.make(agent, envs, seed=agent_seed(seed), **config)
+    for name, value in envs.unwrapped.crowd.report:
+        print(f"{name}: {value}")
+    steps = found.steps(envs)
+    with progress(steps, agent) as tick:
+        record = run(
+            who,
+            envs,
+            seed=seed,
+            feedback_delay=delay,
+            feedback_loss=loss,
+            label=agent,
+            agent_seed=agent_seed(seed),
+            progress=tick,
+        )
+    print_record(record)
+    if store is not None:
+        store.append(record)
+        print(f"added to {out}")
+
+
+@app.command("leaderboard")
+def leaderboard_command(
+    tasks: Annotated[str, typer.Option(help="Names with commas, e.g. 1,3; default: all.")] = "",
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Data set or path. Repeatable. Default: synthetic, and ml-100k where it is found."),
+    ] = None,
+    agents: Annotated[str, typer.Option(help="Rows with commas; a name or module:Class. Default: all.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 10,
+    first_seed: Annotated[int, typer.Option(min=0, help="First seed; tune on seeds below 1000.")] = 1000,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    world: Pairs = None,
+    columns: Columns = None,
+    out: Annotated[Path, typer.Option(help="Folder for records, tables and the plot.")] = Path("results/leaderboard"),
+) -> None:
+    """Run agents on tasks over seeds; print and write who wins. Interrupted, it goes on where it stopped."""
+    from smartrec.tasks import board
+    from smartrec.tasks.runner import jobs_of, run_all
+    from smartrec.tasks.show import print_leaderboard, progress
+
+    store = board.open_store(out)
+    options = _world_options(world, columns)
+    entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options)
+    tables = []
+    try:
+        for entry in entries:
+            numbers = range(first_seed, first_seed + seeds)
+            todo = jobs_of(entry.task, entry.setting, entry.contenders, numbers)
+            with progress(len(todo), entry.title) as tick:
+                records = run_all(todo, store, jobs, tick)
+            tables.append((entry, board.table_of(entry, records), records))
+            print_leaderboard(tables[-1][1], entry.notes)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; {len(store.records)} runs are in {store.path}. "
+              "The same command goes on from there.", file=sys.stderr)  # fmt: skip
+        raise typer.Exit(130) from None
+    if tables:
+        board.write_files(out, tables)
+    for line in left_out:
+        print(line)
+    print(f"Records, tables and learning curves are in {out}.")
+
+
+@data_app.command("describe")
+def describe(
+    name: Annotated[str, typer.Argument(help="Data set, or path of a file or folder.")],
+    columns: Columns = None,
+    positive: Annotated[float | None, typer.Option(help="Rating from which an answer is a click.")] = None,
+) -> None:
+    """Count what a data set holds, and say where it was found."""
+    from smartrec import data
+    from smartrec.tasks.show import print_pairs
+
+    found = data.load(name, parse_columns(columns), positive)
+    print_pairs(found.name, found.describe())
+
+
+@app.command("check")
+def check(
+    what: Annotated[str, typer.Argument(help="Id of an environment, name of an agent, or module:Class of yours.")],
+) -> None:
+    """Examine an environment or an agent by the contract that ours are held to."""
+    if "/" in what:
+        from smartrec.envs import check_env
+
+        check_env(what)
+    else:
+        from smartrec.agents import check_agent
+
+        check_agent(what)
+    print(f"{what} passes.")
+
+
+def parse_pairs(pairs: list[str]) -> dict[str, Any]:
+    """Return options from ``name=value``; values are JSON (0.7, true, null), anything else is text.
+
+    Raises:
+        InvalidConfig: A pair has no equals sign.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise InvalidConfig(f"{pair!r} is no option; write NAME=VALUE, for example discount=0.7")
+        try:
+            options[name.strip()] = json.loads(value)
+        except ValueError:
+            options[name.strip()] = value
+    return options
+
+
+def parse_columns(text: str | None) -> dict[str, str] | None:
+    """Return our column names to theirs, from ``user=reader_id,item=book_id``."""
+    if text is None:
+        return None
+    return {name: str(value) for name, value in parse_pairs(text.split(",")).items()}
+
+
+def _world_options(world: list[str] | None, columns: str | None) -> dict[str, Any]:
+    options = parse_pairs(world or [])
+    if columns is not None:
+        options["columns"] = parse_columns(columns)
+    return options
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

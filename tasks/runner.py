@@ -1,0 +1,124 @@
+"""Runs the agents of a leaderboard, seed by seed, in one process or several, and goes on where it stopped."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from multiprocessing import get_context
+from typing import Any
+
+import gymnasium
+
+from smartrec import agents
+from smartrec.agents.registry import agent_class
+from smartrec.core.config import digest, from_dict, to_dict
+from smartrec.core.seeding import generators
+from smartrec.evaluation.loop import run
+from smartrec.evaluation.record import RunRecord
+from smartrec.evaluation.store import RecordStore, run_key
+from smartrec.tasks.base import Contender, Setting, Task
+from smartrec.tasks.registry import TASKS
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a leaderboard: plain values, so that another process can do it.
+
+    Attributes:
+        task: Registered name.
+        setting: Of the task.
+        contender: The agent.
+        seed: Of the world; the agent's own is derived from it.
+    """
+
+    task: str
+    setting: Setting
+    contender: Contender
+    seed: int
+
+    def key(self) -> str:
+        """Return the ``run_key`` of the record that this job makes."""
+        task, envs, oracle = _world(self.task, self.setting)
+        cls = agent_class(self.contender.agent)
+        config = to_dict(from_dict(cls.Config, self.contender.config, f"agent {self.contender.agent}"))
+        return run_key(
+            task.environment,
+            {**self.setting.options, "num_envs": envs.num_envs},
+            oracle,
+            f"{cls.__module__}:{cls.__qualname__}",
+            digest(config),
+            self.seed,
+        )
+
+
+def jobs_of(task: Task, setting: Setting, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
+    """Return a job for each contender and seed."""
+    return [Job(task.name, setting, contender, seed) for contender in contenders for seed in seeds]
+
+
+def run_job(job: Job) -> RunRecord:
+    """Do one run."""
+    _, envs, _ = _world(job.task, job.setting)
+    seed = agent_seed(job.seed)
+    agent = agents.make(job.contender.agent, envs, seed=seed, **job.contender.config)
+    return run(agent, envs, seed=job.seed, label=job.contender.label, agent_seed=seed)
+
+
+def agent_seed(seed: int) -> int:
+    """Return the seed of the agent in the world of ``seed``: another stream, the same for every agent."""
+    return int(generators(seed, 2)[1].integers(2**31))
+
+
+def run_all(
+    jobs: Sequence[Job], store: RecordStore, processes: int, done: Callable[[RunRecord], None]
+) -> list[RunRecord]:
+    """Do the jobs that the store does not have, and store each record as it comes.
+
+    Args:
+        jobs: What to run.
+        store: Where records are kept.
+        processes: How many to use; 1 stays in this one.
+        done: Called with each new record.
+
+    Returns:
+        The records of all jobs, new and old, in the order of the jobs.
+    """
+    keys = [job.key() for job in jobs]
+    missing = [job for job, key in zip(jobs, keys, strict=True) if key not in store]
+    for record in _records(missing, processes):
+        store.append(record)
+        done(record)
+    return [replace(store[key], label=job.contender.label) for key, job in zip(keys, jobs, strict=True)]
+
+
+def _records(jobs: list[Job], processes: int) -> Iterator[RunRecord]:
+    if processes == 1 or len(jobs) < 2:
+        yield from map(run_job, jobs)
+        return
+    # Processes are started afresh: a fork of a process with threads can hang.
+    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn"))
+    try:
+        waiting = {pool.submit(run_job, job) for job in jobs}
+        while waiting:
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in ready:
+                yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _world(task: str, setting: Setting) -> tuple[Task, gymnasium.vector.VectorEnv, float]:
+    """Return the task, its environment and what the best slates bring after the last iteration.
+
+    Made once: seeds and agents share the environment, each beginning a new world in it.
+    """
+    return _kept_world(task, json.dumps([setting.name, setting.options], sort_keys=True))
+
+
+@lru_cache(maxsize=2)
+def _kept_world(task: str, setting: str) -> tuple[Task, gymnasium.vector.VectorEnv, float]:
+    found: Task = TASKS.get(task)
+    envs = found.make(Setting(*json.loads(setting)))
+    world: Any = envs.unwrapped
+    return found, envs, world.references([world.iterations + 1]).oracle

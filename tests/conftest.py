@@ -1,0 +1,42 @@
+"""Tests that need what is not on this machine are deselected, with a line that says so; never passed silently."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+NEEDS = {
+    "data": (
+        lambda: Path(os.environ.get("SMARTREC_DATA", "")).is_dir() and bool(os.environ.get("SMARTREC_DATA")),
+        "real data: set SMARTREC_DATA to the folder that holds ml-100k, sber-small, ...",
+    ),
+    "recbole": (
+        lambda: find_spec("recbole") is not None,
+        "the recbole wheel: pip install --no-deps recbole==1.2.1",
+    ),
+}
+_left_out: dict[str, int] = {}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for marker, (present, _) in NEEDS.items():
+        if present():
+            continue
+        needing = [item for item in items if item.get_closest_marker(marker)]
+        if needing:
+            _left_out[marker] = len(needing)
+            config.hook.pytest_deselected(items=needing)
+            items[:] = [item for item in items if not item.get_closest_marker(marker)]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for marker, count in _left_out.items():
+        terminalreporter.write_line(f"{count} tests deselected; they need {NEEDS[marker][1]}", yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits of tests are kept apart from the user's."""
+    if "SMARTREC_CACHE" not in os.environ:
+        monkeypatch.setenv("SMARTREC_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
