@@ -13,16 +13,13 @@ SEEDS ?= 10
 JOBS ?= 2
 ROOMS := core data response_models envs agents evaluation tasks
 
-.PHONY: leaderboard test test-slow check dev bench notebooks records clean
+.PHONY: leaderboard test check dev bench notebooks records clean
 
 leaderboard: $(VENV)/installed $(VENV)/recbole
 	$(BIN)/smartrec leaderboard --seeds $(SEEDS) --jobs $(JOBS)
 
 test: $(VENV)/tested $(VENV)/recbole
 	$(BIN)/python -m pytest
-
-test-slow: $(VENV)/tested
-	$(BIN)/python -m pytest -m slow
 
 check: dev
 	$(BIN)/ruff format --check .

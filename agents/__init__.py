@@ -1,6 +1,7 @@
 """The zoo: agents behind one interface. They know the problem, never the simulator."""
 
 from smartrec.agents.base import Agent, Tags
+from smartrec.agents.checks import CheckFailed, check_agent
 from smartrec.agents.registry import AGENTS, make
 from smartrec.agents.registry import load_agent as load
 from smartrec.core.decision import Candidates, Decision, Items, Mask
@@ -11,12 +12,14 @@ __all__ = [
     "AGENTS",
     "Agent",
     "Candidates",
+    "CheckFailed",
     "Decision",
     "Items",
     "Mask",
     "Problem",
     "Tags",
     "Transitions",
+    "check_agent",
     "load",
     "make",
 ]

@@ -34,8 +34,22 @@ def best(scores: FloatArray, lanes: int, slate_size: int, rng: np.random.Generat
         InvalidInput: A lane's scores have a NaN.
     """
     if len(scores) == 1 and slate_size == 1:
-        return _best_of_row(scores, lanes, rng)
+        return _one_of_row(scores, lanes, rng)
+    if len(scores) == 1:
+        return _best_of_row(scores, lanes, slate_size, rng)
     columns, scores = _shortlist(scores, slate_size)
+    if columns is None and slate_size > 1 and _all_tie(scores):
+        return _uniform(scores > -np.inf, lanes, slate_size, rng)
+    slates, log_probability = _one_by_one(scores, lanes, slate_size, rng)
+    if columns is None:
+        return slates, log_probability
+    return np.take_along_axis(columns, slates, 1), log_probability
+
+
+def _one_by_one(
+    scores: FloatArray, lanes: int, slate_size: int, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Return ``best`` by looking for the largest score once a place."""
     slates = np.empty((lanes, slate_size), np.int64)
     log_probability = np.zeros(lanes)
     left = np.broadcast_to(scores, (lanes, scores.shape[1]))
@@ -46,9 +60,7 @@ def best(scores: FloatArray, lanes: int, slate_size: int, rng: np.random.Generat
         if place + 1 < slate_size:
             left = left.copy() if place == 0 else left
             left[np.arange(lanes), chosen] = -np.inf
-    if columns is None:
-        return slates, log_probability
-    return np.take_along_axis(np.broadcast_to(columns, (lanes, columns.shape[1])), slates, 1), log_probability
+    return slates, log_probability
 
 
 def proportional(
@@ -98,16 +110,14 @@ def epsilon_greedy(
     Returns:
         Columns int [N, K], log-probability float [N]: of the slate, however it came about.
     """
-    slates, _ = best(scores, lanes, slate_size, rng)
+    slates, greedy = best(scores, lanes, slate_size, rng)
     explores = np.flatnonzero(rng.random(lanes) < epsilon)
     possible = scores > -np.inf
     if len(explores):
         rows = explores if len(scores) > 1 else slice(None)
-        flat = np.where(possible[rows], 0.0, -np.inf)
-        slates[explores], _ = best(flat, len(explores), slate_size, rng)
-    counts = possible.sum(axis=1, keepdims=True)
-    uniform = -np.log(counts - np.arange(slate_size)).sum(axis=1)
-    greedy = _greedy_log_probability(scores, slates)
+        slates[explores], _ = _uniform(possible[rows], len(explores), slate_size, rng)
+        greedy[explores] = _greedy_log_probability(scores[rows], slates[explores])
+    uniform = _uniform_log_probability(possible, slate_size)
     with np.errstate(divide="ignore"):
         mixed = np.logaddexp(np.log(epsilon) + uniform, np.log1p(-epsilon) + greedy)
     return slates, np.minimum(mixed, 0.0)
@@ -115,26 +125,76 @@ def epsilon_greedy(
 
 def _greedy_log_probability(scores: FloatArray, slates: IntArray) -> FloatArray:
     """Return the log-probability that ``best`` gives to ``slates`` [N, K]; minus infinity if it never would."""
-    lanes, slate_size = slates.shape
-    shape = (lanes, scores.shape[1])
-    log_probability, left = np.zeros(lanes), scores
-    for place in range(slate_size):
-        chosen = slates[:, place : place + 1]
+    log_probability = np.zeros(len(slates))
+    greedy = np.arange(len(slates))  # lanes whose places so far are among the best
+    left = np.broadcast_to(scores, (len(slates), scores.shape[1]))
+    for chosen in slates.T:
         tied = _ties(left)
-        hit = np.take_along_axis(np.broadcast_to(tied, shape), chosen, 1)[:, 0]
-        log_probability += np.where(hit, -np.log(np.count_nonzero(tied, axis=1)), -np.inf)
-        if place + 1 < slate_size:
-            left = np.broadcast_to(scores, shape).copy() if place == 0 else left
-            np.put_along_axis(left, chosen, -np.inf, 1)
+        hit = tied[np.arange(len(greedy)), chosen[greedy]]
+        log_probability[greedy] -= np.log(np.count_nonzero(tied, axis=1))
+        log_probability[greedy[~hit]] = -np.inf
+        greedy, left = greedy[hit], left[hit]
+        if not len(greedy):
+            break
+        left[np.arange(len(greedy)), chosen[greedy]] = -np.inf
     return log_probability
 
 
-def _best_of_row(scores: FloatArray, lanes: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
-    """Return ``best`` of one item where all lanes share a row: the ties are found once."""
-    tied = np.flatnonzero(_ties(scores)[0])
-    _require_numbers(len(tied))
-    pick = rng.integers(len(tied), size=(lanes, 1)) if len(tied) > 1 else np.zeros((lanes, 1), np.int64)
-    return tied[pick], np.full(lanes, -np.log(len(tied)))
+def _one_of_row(scores: FloatArray, lanes: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+    """Return ``best`` of one item where all lanes share the scores [1, C]."""
+    (tied,) = _ties(scores)[0].nonzero()
+    count = len(tied)
+    _require_numbers(count)
+    pick = rng.integers(count, size=(lanes, 1)) if count > 1 else np.zeros((lanes, 1), np.int64)
+    return tied[pick], np.full(lanes, -np.log(count))
+
+
+def _best_of_row(
+    scores: FloatArray, lanes: int, slate_size: int, rng: np.random.Generator
+) -> tuple[IntArray, FloatArray]:
+    """Return ``best`` where all lanes share the scores [1, C]: groups of ties are found once for all."""
+    columns, left = _shortlist(scores, slate_size)
+    whole, left = left, left.copy()
+    slates: IntArray = np.empty((lanes, slate_size), np.int64)
+    log_probability: FloatArray = np.zeros(lanes)
+    place = 0
+    while place < slate_size:
+        tied = np.flatnonzero(_ties(left)[0])
+        _require_numbers(len(tied))
+        count = min(len(tied), slate_size - place)
+        lowest = left[:, tied].min(keepdims=True)
+        left[0, tied] = -np.inf
+        if count > 1 and left.max() >= lowest[0, 0] - _tolerance(lowest)[0, 0]:
+            # The next group ties with some of this one: who is tied depends on who was chosen.
+            slates, log_probability = _one_by_one(whole, lanes, slate_size, rng)
+            break
+        picked, chance = _uniform(np.ones((1, len(tied)), bool), lanes, count, rng)
+        slates[:, place : place + count] = tied[picked]
+        log_probability += chance
+        place += count
+    return slates if columns is None else columns[0][slates], log_probability
+
+
+def _uniform(possible: BoolArray, lanes: int, slate_size: int, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
+    """Return uniformly random slates of what is possible, bool [N, C] or [1, C], and their log-probability."""
+    count = possible.shape[1]
+    log_probability = np.broadcast_to(_uniform_log_probability(possible, slate_size), lanes).copy()
+    if count == 1:
+        return np.zeros((lanes, 1), np.int64), log_probability
+    if slate_size == 1 and possible.all():
+        return rng.integers(count, size=(lanes, 1)), log_probability
+    keys = np.where(possible, rng.random((lanes, count)), 2.0)
+    if slate_size < count:
+        slates = np.argpartition(keys, slate_size - 1, axis=1)[:, :slate_size]
+        keys = np.take_along_axis(keys, slates, 1)
+        return np.take_along_axis(slates, keys.argsort(axis=1), 1), log_probability
+    return keys.argsort(axis=1), log_probability
+
+
+def _uniform_log_probability(possible: BoolArray, slate_size: int) -> FloatArray:
+    counts = possible.sum(axis=1, keepdims=True)
+    log_probability: FloatArray = -np.log(counts - np.arange(slate_size)).sum(axis=1)
+    return log_probability
 
 
 def _shortlist(scores: FloatArray, slate_size: int) -> tuple[IntArray | None, FloatArray]:
@@ -160,11 +220,19 @@ def _argmax(scores: FloatArray, rng: np.random.Generator) -> tuple[IntArray, Int
     tied = _ties(scores)
     counts = np.count_nonzero(tied, axis=1)
     _require_numbers(counts.min())
-    if counts.max() == 1:
-        return tied.argmax(axis=1), counts
-    pick = rng.integers(counts)
-    columns = np.nonzero(tied)[1]
-    return columns[np.cumsum(counts) - counts + pick], counts
+    chosen = tied.argmax(axis=1)
+    several = np.flatnonzero(counts > 1)
+    if len(several):
+        many = counts[several]
+        columns = np.nonzero(tied[several])[1]
+        chosen[several] = columns[np.cumsum(many) - many + rng.integers(many)]
+    return chosen, counts
+
+
+def _all_tie(scores: FloatArray) -> bool:
+    top = scores.max(axis=1, keepdims=True)
+    low = np.where(scores > -np.inf, scores, np.inf).min(axis=1, keepdims=True)
+    return bool((low >= top - _tolerance(top)).all())
 
 
 def _ties(scores: FloatArray) -> BoolArray:
@@ -175,7 +243,8 @@ def _ties(scores: FloatArray) -> BoolArray:
 
 def _tolerance(scores: FloatArray) -> FloatArray:
     share = RELATIVE_TIE_SINGLE if scores.dtype == np.float32 else RELATIVE_TIE
-    return share * np.abs(np.where(np.isfinite(scores), scores, 0.0)).max(axis=1, keepdims=True)
+    size: FloatArray = np.abs(np.where(np.isfinite(scores), scores, 0.0)).max(axis=1, keepdims=True)
+    return share * size
 
 
 def _require_numbers(ties: int) -> None:

@@ -58,7 +58,7 @@ def restore(agent: object, skip: frozenset[str], plain: dict[str, Any], arrays: 
     """Put what ``state_of`` collected back into an agent that was just made.
 
     Raises:
-        DataError: A part of the agent is missing, or was saved by an agent that has other parts.
+        DataError: A part is missing, or is one that this agent does not make when it is made.
     """
     left = {**plain, **arrays}
     try:
@@ -72,14 +72,16 @@ def restore(agent: object, skip: frozenset[str], plain: dict[str, Any], arrays: 
                 value.set_state({key.removeprefix(f"{name}."): left.pop(key) for key in keys})
             else:
                 setattr(agent, name, _value(left.pop(name)))
+        for name, value in left.items():
+            # What the agent makes only when it is first used is not there yet in one that was just made.
+            if "." in name or isinstance(value, dict):
+                raise KeyError(name)
+            setattr(agent, name, _value(value))
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"the saved agent does not fit {type(agent).__name__} ({error!r}); "
             "load it with the version that saved it, or train it anew"
         ) from None
-    # What the agent makes only when it is first used is not there yet in one that was just made.
-    for name, value in left.items():
-        setattr(agent, name, _value(value))
 
 
 def write(folder: Path, header: dict[str, Any], arrays: dict[str, Array]) -> None:
@@ -146,4 +148,4 @@ def _put(name: str, value: Any, plain: dict[str, Any], arrays: dict[str, Array])
 
 def _value(stored: Any) -> Any:
     """Return a NumPy scalar for what was one: an array without axes would not be the same in arithmetic."""
-    return stored[()] if isinstance(stored, np.ndarray) else stored
+    return stored[()] if isinstance(stored, np.ndarray) and stored.ndim == 0 else stored

@@ -19,12 +19,14 @@ class Outcome:
         expected: float [N], expected reward of what was shown.
         replaced: int [N], positions that the world filled anew because their item was a repeat or not
             allowed; None where it never does so.
+        items: int [N, K], what was shown; None where it is what was chosen.
     """
 
     responses: FloatArray
     observed: BoolArray
     expected: FloatArray
     replaced: IntArray | None = None
+    items: IntArray | None = None
 
     @property
     def reward(self) -> FloatArray:
@@ -54,9 +56,6 @@ class Visits(Protocol):
 
     def respond(self, action: Array) -> Outcome:
         """Show the users ``action`` [N] or [N, K] and return what they do."""
-
-    def bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Return float [N] twice: expected reward of a random and of the best slate for each user now."""
 
 
 @dataclass(frozen=True)

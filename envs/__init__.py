@@ -1,8 +1,9 @@
 """The worlds an agent meets: batched environments, their one-lane views, and checks."""
 
+from smartrec.envs.checks import check_env
 from smartrec.envs.crowd import Crowd
 from smartrec.envs.settings import Settings
 from smartrec.envs.single import RecommendationEnv
 from smartrec.envs.vector import RecommendationVectorEnv
 
-__all__ = ["Crowd", "RecommendationEnv", "RecommendationVectorEnv", "Settings"]
+__all__ = ["Crowd", "RecommendationEnv", "RecommendationVectorEnv", "Settings", "check_env"]

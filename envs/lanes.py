@@ -56,7 +56,7 @@ class Lanes:
         history: History | None,
         repair_key: int | None,
     ) -> None:
-        self._crowd, self._settings, self._parts = crowd, settings, parts
+        self._crowd, self._settings, self.parts = crowd, settings, parts
         self._history, self._repair_key = history, repair_key
         self._step = 0
         self.users = _join([part.users for part in parts])
@@ -64,7 +64,7 @@ class Lanes:
     @property
     def visit(self) -> IntArray:
         """Running numbers of the visits, int [N]."""
-        first = self._parts[0].first
+        first = self.parts[0].first
         return np.arange(first, first + len(self.users))
 
     @property
@@ -82,7 +82,7 @@ class Lanes:
         """
         if self._crowd.mask is None:
             return None
-        mask = Mask(_join([self._crowd.allowed(part.users, part.state.clock) for part in self._parts]))
+        mask = Mask(_join([self._crowd.allowed(part.users, part.state.clock) for part in self.parts]))
         mask.require(self._settings.slate_size)
         return mask
 
@@ -94,7 +94,7 @@ class Lanes:
             seen["user"] = self.users.copy()
         if self._crowd.user_features is not None:
             seen["user_features"] = self._crowd.user_features[self.users]
-        seen["clock"] = _join([np.full(len(part.users), part.state.clock) for part in self._parts])
+        seen["clock"] = _join([np.full(len(part.users), part.state.clock) for part in self.parts])
         if self._history is not None:
             seen.update(self._history.observation(self.users))
         allowed = self.allowed
@@ -116,44 +116,21 @@ class Lanes:
         else:
             items, replaced = repair(items, self.allowed, crowd.n_items, self._repair_key, self.visit, self._step)
         probability = self._by_part(lambda part, rows: crowd.model.probability(part.users, items[rows], part.state))
-        dice = _join([part.dice[:, self._step] for part in self._parts])
+        dice = _join([part.dice[:, self._step] for part in self.parts])
         responses = crowd.choice.respond(probability, dice)
         if self._history is not None:
             self._history.record(self.users, items, responses)
         self._step += 1
         seen = np.broadcast_to(np.True_, responses.shape)
-        return Outcome(responses.astype(np.float64), seen, crowd.choice.expected(probability), replaced)
-
-    def bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Return float [N] twice: expected reward of a random and of the best slate for each user now."""
-        slate_size, allowed = self._settings.slate_size, self.allowed
-        scores = self._by_part(lambda part, rows: self._crowd.model.scores(part.users, part.state))
-        return bounds(scores, allowed, slate_size, self._crowd)
+        return Outcome(responses.astype(np.float64), seen, crowd.choice.expected(probability), replaced, items)
 
     def _by_part(self, function: Any) -> Any:
         """Call ``function(part, rows)`` for each part, and join what comes back."""
         start, results = 0, []
-        for part in self._parts:
+        for part in self.parts:
             results.append(function(part, slice(start, start + len(part.users))))
             start += len(part.users)
         return _join(results)
-
-
-def bounds(scores: FloatArray, mask: Mask | None, slate_size: int, crowd: Crowd) -> tuple[FloatArray, FloatArray]:
-    """Return float [N] twice: expected reward of a random and of the best slate.
-
-    Args:
-        scores: float [N, I], probabilities of all items.
-        mask: What may be shown; None for all items.
-        slate_size: K.
-        crowd: For its choice.
-    """
-    if mask is None:
-        random = slate_size * scores.mean(axis=1, dtype=np.float64)
-        return random, crowd.choice.best(scores, slate_size)
-    count = mask.allowed.sum(axis=1)
-    random = slate_size * np.where(mask.allowed, scores, 0.0).sum(axis=1) / count
-    return random, crowd.choice.best(np.where(mask.allowed, scores, -np.inf), slate_size)
 
 
 def _join(arrays: list[Any]) -> Any:

@@ -31,7 +31,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
     metadata: dict[str, Any] = {"render_modes": []}
 
     def __init__(self, batch: RecommendationVectorEnv) -> None:
-        self._batch = batch
+        self.batch = batch
         self.observation_space = batch.single_observation_space
         self.action_space = batch.single_action_space
         self.problem = batch.problem
@@ -61,7 +61,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
             raise InvalidConfig(f"reset takes no options; it was given {sorted(options)}")
         if seed is not None or self._stream is None:
             super().reset(seed=seed)
-            self._stream = VisitStream(self._batch.crowd, self._batch.settings, int(self.np_random.integers(2**63)))
+            self._stream = VisitStream(self.batch.crowd, self.batch.settings, int(self.np_random.integers(2**63)))
             self._answers = None
         if self._looks_up:
             return self._next_row(), {}
@@ -86,13 +86,13 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         lanes = self._lanes
         if lanes is None or lanes.done:
             raise ResetNeeded("the visit has ended; call reset() to serve the next user")
-        reference = lanes.bounds() if self._batch.reference else None
+        reference = self.batch.bounds.of_parts(lanes.parts) if self.batch.reference else None
         visit = int(lanes.visit[0])
         outcome = lanes.respond([action])
         info: dict[str, Any] = {"visit": visit, "expected_reward": float(outcome.expected[0])}
         if reference is not None:
             info["random_expected_reward"], info["best_expected_reward"] = (float(r[0]) for r in reference)
-        if self._batch.settings.slate_size > 1:
+        if self.batch.settings.slate_size > 1:
             info["responses"] = outcome.responses[0]
         if outcome.replaced is not None:
             info["replaced"] = int(outcome.replaced[0])
@@ -104,7 +104,8 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         Raises:
             ResetNeeded: ``reset`` was not called yet, and users differ in what they may be shown.
         """
-        return masks_of(self._batch.crowd, self._lanes, 1, self._batch.settings.slate_size)[0]
+        mask: BoolArray = masks_of(self.batch.crowd, self._lanes, 1, self.batch.settings.slate_size)[0]
+        return mask
 
     def _next_row(self) -> dict[str, Any]:
         self._row += 1
@@ -112,7 +113,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         answers = self._answers
         if answers is None or self._row == answers.size:
             assert self._stream is not None
-            answers = self._answers = _TickAnswers(self._batch, self._stream.take_part(TABLE_CELLS))
+            answers = self._answers = _TickAnswers(self.batch, self._stream.take_part(TABLE_CELLS))
             self._row = 0
         return answers.observation(self._row)
 
@@ -153,8 +154,7 @@ class _TickAnswers:
         self.expected: FloatArray = crowd.choice.expected(scores.reshape(-1, 1)).reshape(self.size, n_items)
         self.bounds: tuple[FloatArray, FloatArray] | None = None
         if batch.reference:
-            lanes = Lanes(crowd, batch.settings, [part], None, None)
-            self.bounds = lanes.bounds()
+            self.bounds = batch.bounds.of(part.users, part.state)
 
     def observation(self, row: int) -> dict[str, Any]:
         user = self._users[row]

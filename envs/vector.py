@@ -16,8 +16,9 @@ from smartrec.core.errors import InvalidConfig
 from smartrec.core.problem import Problem
 from smartrec.core.slate import Slate
 from smartrec.core.world import References
+from smartrec.envs.bounds import Bounds
 from smartrec.envs.crowd import Crowd
-from smartrec.envs.lanes import Lanes, bounds
+from smartrec.envs.lanes import Lanes
 from smartrec.envs.settings import Settings
 from smartrec.envs.stream import VisitStream, require_divisor
 
@@ -60,6 +61,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
             discount=0.0 if self.session_length == 1 else 0.99,
         )
         self.reference = self.settings.reference
+        self.bounds = Bounds(crowd, self.settings.slate_size)
         self._stream: VisitStream | None = None
         self._lanes: Lanes | None = None
         self._present = np.ones(num_envs, bool)
@@ -119,7 +121,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         lanes = self._lanes
         if lanes is None or self._stream is None:
             raise ResetNeeded("call reset() before step()")
-        reference = lanes.bounds() if self.reference else None
+        reference = self.bounds.of_parts(lanes.parts) if self.reference else None
         visit = lanes.visit
         outcome = lanes.respond(actions)
         info: dict[str, Any] = {"visit": visit, "expected_reward": outcome.expected}
@@ -128,7 +130,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         if self.settings.slate_size > 1:
             info["responses"] = outcome.responses
         if outcome.replaced is not None:
-            info["replaced"] = outcome.replaced
+            info["replaced"], info["shown"] = outcome.replaced, outcome.items
         info.update({f"_{key}": self._present for key in tuple(info)})
         terminated = np.full(self.num_envs, lanes.done)
         if lanes.done:
@@ -167,25 +169,19 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         best fixed slate is not defined and is NaN.
 
         Raises:
-            InvalidConfig: ``clock`` is not in 1 .. iterations + 1.
+            InvalidConfig: No clocks, or one that is not in 1 .. iterations + 1.
         """
-        self._require_clock(clock)
-        crowd, k = self.crowd, self.settings.slate_size
-        clocks = clocks[:1] if crowd.model.stationary else clocks
-        random = oracle = 0.0
-        mean_scores = np.zeros(crowd.n_items)
+        require(len(clocks) > 0, "clocks", clocks, "at least one")
         for clock in clocks:
-            state = crowd.model.at(clock)
-            for start in range(0, crowd.n_users, CENSUS_LANES):
-                users = np.arange(start, min(start + CENSUS_LANES, crowd.n_users))
-                scores = crowd.model.scores(users, state)
-                mask = None if crowd.mask is None else Mask(crowd.allowed(users, clock))
-                block_random, block_best = bounds(scores, mask, k, crowd)
-                random, oracle = random + float(block_random.sum()), oracle + float(block_best.sum())
-                mean_scores += scores.sum(axis=0, dtype=np.float64)
-        share = self.session_length / (crowd.n_users * len(clocks))
-        fixed = float("nan") if crowd.mask else float(crowd.choice.best(share * mean_scores[None], k)[0])
-        return References(share * random, fixed, share * oracle)
+            self._require_clock(clock)
+        found = [self.bounds.everyone(clock) for clock in clocks]
+        mean_scores = np.mean([everyone.mean_scores for everyone in found], axis=0)
+        choice, k = self.crowd.choice, self.settings.slate_size
+        fixed = float("nan") if self.crowd.mask else float(choice.best(mean_scores[None], k)[0])
+        random = float(np.mean([everyone.random.mean() for everyone in found]))
+        oracle = float(np.mean([everyone.best.mean() for everyone in found]))
+        steps = self.session_length
+        return References(steps * random, steps * fixed, steps * oracle)
 
     def _require_clock(self, clock: int) -> None:
         most = self.iterations + 1

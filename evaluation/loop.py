@@ -95,7 +95,7 @@ class _Loop:
         self.visits = world.iterations * world.users_per_iteration if world else steps * envs.num_envs
         self.ledger = Ledger.of(self.visits)
         self.decision_s = self.learning_s = 0.0
-        self.lost = 0
+        self.lost = self.scored = 0
         self._pending: deque[Transitions] = deque()
         self._reference = world is not None
         self._reset_steps = envs.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
@@ -137,7 +137,7 @@ class _Loop:
         responses = info.get("responses", reward[:, None])
         transitions = Transitions(
             observation=observation,
-            decision=decision,
+            decision=_as_shown(decision, info),
             responses=responses,
             observed=info.get("observed", np.ones(responses.shape, bool)),
             reward=reward,
@@ -165,6 +165,7 @@ class _Loop:
         return decision
 
     def _score(self, visit: Array, reward: Array, info: dict[str, Any], counted: BoolArray) -> None:
+        self.scored += len(visit)
         self.ledger.reward[visit] += reward
         if self._reference:
             self.ledger.expected[visit] += info["expected_reward"][counted]
@@ -210,7 +211,7 @@ class _Loop:
 
     def returns(self) -> tuple[dict[str, float], list[list[float]]]:
         """Return metrics of a run on any other environment: the mean reward a step."""
-        return {"loop": float(self.ledger.reward.mean()), **self._times()}, []
+        return {"loop": float(self.ledger.reward.sum() / self.scored), **self._times()}, []
 
     def _times(self) -> dict[str, float]:
         return {
@@ -235,6 +236,13 @@ def _census(agent: Any, world: World, clock: int, *, explore: bool) -> tuple[flo
             first = np.zeros(lanes, bool)
         users += lanes
     return float(reward / users), float(expected / users)
+
+
+def _as_shown(decision: Decision, info: dict[str, Any]) -> Decision:
+    """Return what was really shown, where the world put items in the place of repeats: feedback is on those."""
+    if "shown" not in info or not info["replaced"].any():
+        return decision
+    return Decision(info["shown"].reshape(decision.action.shape), None, decision.extras)
 
 
 def _seen(raw: Any) -> tuple[Observation, Candidates | None]:

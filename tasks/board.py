@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smartrec.core.errors import DataError, DataNotFound
+from smartrec.agents import make
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig
 from smartrec.core.files import atomic_write
 from smartrec.evaluation.plots import curves, save_figure
 from smartrec.evaluation.record import RunRecord
@@ -73,7 +74,9 @@ def plan(
     for name, dataset in wanted:
         task: Task = TASKS.get(name)
         try:
-            entries.append(_entry(task, task.setting(dataset, **options), agents))
+            entry, unfit = _entry(task, task.setting(dataset, **options), agents, strict=bool(tasks))
+            entries += [entry] if entry.contenders else []
+            left_out += unfit
         except DataNotFound as error:
             if datasets:
                 raise
@@ -119,15 +122,27 @@ def table_of(entry: Entry, records: Sequence[RunRecord]) -> Leaderboard:
     return leaderboard(entry.title, records, entry.task.headline)
 
 
-def _entry(task: Task, setting: Setting, agents: Sequence[str]) -> Entry:
-    world: Any = task.make(setting).unwrapped
+def _entry(task: Task, setting: Setting, agents: Sequence[str], *, strict: bool) -> tuple[Entry, list[str]]:
+    """Return a table to be, and lines on the agents that cannot play it; with ``strict`` those are errors."""
+    envs = task.make(setting)
+    world: Any = envs.unwrapped
     crowd = world.crowd
     notes = [
         f"{crowd.about}: {crowd.n_users:,} users, {crowd.n_items:,} items, {world.settings.slate_size} a visit, "
         f"{world.iterations} iterations of {world.users_per_iteration} users"
     ]
     notes += [f"{name}: {value}" for name, value in crowd.report]
-    return Entry(task, setting, notes, contenders_of(task, agents))
+    fit: list[Contender] = []
+    unfit: list[str] = []
+    for row in contenders_of(task, agents):
+        try:
+            make(row.agent, envs, seed=0, **row.config)
+            fit.append(row)
+        except InvalidConfig as error:
+            if strict:
+                raise
+            unfit.append(f"Task {task.name}: {row.label} is left out: {error}")
+    return Entry(task, setting, notes, tuple(fit)), unfit
 
 
 def _short(entry: Entry) -> str:

@@ -31,7 +31,8 @@ class Counts(Evidence):
 
     def mean(self, unseen: float) -> FloatArray:
         """Return clicks a showing, float [I]; ``unseen`` where an item was never shown."""
-        return np.divide(self.clicks, self.shown, out=np.full(len(self.sums), unseen), where=self.shown > 0)
+        means: FloatArray = np.full(len(self.sums), unseen)
+        return np.divide(self.clicks, self.shown, out=means, where=self.shown > 0)
 
     def record(self, transitions: Transitions) -> None:
         """Count feedback.

@@ -132,7 +132,8 @@ class LinUCB(Agent):
 
     def _features(self, observation: Observation) -> FloatArray:
         """Return x, float64 [N, D], the intercept first."""
-        features = observation["user_features"].reshape(lanes_of(observation), -1).astype(np.float64)
+        shape = lanes_of(observation), self.problem.user_features
+        features = observation["user_features"].reshape(shape).astype(np.float64)
         _require_finite(features, "user_features")
         if not self.config.intercept:
             return features

@@ -85,4 +85,5 @@ class UCB(Agent):
         """Return the upper bounds, float [I]."""
         shown = self.counts.shown
         spread = self.config.coefficient * np.log(max(shown.sum(), 1.0))
-        return self.counts.mean(unseen=1.0) + np.sqrt(spread / np.where(shown > 0, shown + TINY, 1.0))
+        bound: FloatArray = np.sqrt(spread / np.where(shown > 0, shown + TINY, 1.0))
+        return self.counts.mean(unseen=1.0) + bound

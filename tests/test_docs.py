@@ -1,0 +1,114 @@
+"""Pages say what the code says: made pages are fresh, links resolve, examples run, each dependency has its reason."""
+
+import re
+import tomllib
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+import smartrec
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
+EXAMPLES = [path for path in PAGES if path.name == "README.md" or path.parent == DOCS]
+
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]\[]*\]\(([^()\s]+)\)")
+REQUIREMENT = re.compile(r"[\w.-]+")
+
+each_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def text_of(path):
+    return path.read_text(encoding="utf-8")
+
+
+def anchors_of(path):
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", text_of(path)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def load_pages():
+    spec = spec_from_file_location("docs_pages", DOCS / "pages.py")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_environments_page_is_fresh():
+    assert text_of(DOCS / "environments.md") == load_pages().environments_page(), "run: python docs/pages.py"
+
+
+def test_environments_page_has_every_environment_and_setting():
+    page = text_of(DOCS / "environments.md")
+    for name in smartrec.ENVIRONMENTS:
+        assert f"\n## {name}\n" in page
+    for name in smartrec.envs.Settings.__dataclass_fields__:
+        assert f"\n| `{name}` | " in page
+
+
+@each_page
+def test_relative_links_resolve(path):
+    for link in LINK.findall(FENCE.sub("", text_of(path))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), f"{link} in {path.name}"
+        if anchor and target.suffix == ".md":
+            assert anchor in anchors_of(target), f"{link} in {path.name}"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_examples_run(path, tmp_path, monkeypatch):
+    """Blocks of a page share a namespace, in order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": f"example_of_{path.stem}"}
+    text = text_of(path)
+    for block in FENCE.finditer(text):
+        if block[1] == "python":
+            line = text[: block.start(2)].count("\n")
+            exec(compile("\n" * line + block[2], str(path), "exec"), namespace)
+
+
+@each_page
+def test_fences_are_closed_and_say_their_language(path):
+    text = text_of(path)
+    assert text.count("\n```") == 2 * len(FENCE.findall(text))
+    assert all(language for language, _ in FENCE.findall(text))
+
+
+def dependencies():
+    project = tomllib.loads(text_of(ROOT / "pyproject.toml"))["project"]
+    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    names = {REQUIREMENT.match(line)[0] for group in groups for line in group}
+    return sorted(names - {project["name"]}), sorted(project["optional-dependencies"])
+
+
+def test_each_dependency_and_extra_has_its_reason():
+    page = text_of(DOCS / "dependencies.md")
+    names, extras = dependencies()
+    assert not [name for name in (*names, *extras) if f"`{name}`" not in page]
+
+
+def test_dependency_page_has_the_pins_that_run():
+    page = text_of(DOCS / "dependencies.md")
+    pins = dict(re.findall(r"^([\w.-]+)==(\S+)$", text_of(ROOT / "constraints.txt"), re.MULTILINE))
+    names, _ = dependencies()
+    for name in pins.keys() & set(names):
+        rows = [line for line in page.splitlines() if line.startswith("|") and f"`{name}`" in line]
+        assert any(f"| {pins[name]} |" in row for row in rows), f"{name} {pins[name]}"
+
+
+def test_words_page_has_the_letters_of_shapes():
+    page = text_of(DOCS / "words.md")
+    assert not [letter for letter in "NKIUTBD" if f"\n| {letter} | " not in page]
+
+
+def test_each_word_has_one_row():
+    rows = re.findall(r"^\| ([^|]+) \| ", text_of(DOCS / "words.md"), re.MULTILINE)
+    words = [word for word in rows if word not in ("word", "letter")]
+    assert len(words) == len(set(words))
