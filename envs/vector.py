@@ -11,7 +11,6 @@ from gymnasium.vector.utils import batch_space
 
 from smartrec.core.arrays import Array, BoolArray
 from smartrec.core.config import require
-from smartrec.core.decision import Mask
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.problem import Problem
 from smartrec.core.slate import Slate

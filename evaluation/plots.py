@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smartrec.core.arrays import IntArray
 from smartrec.core.files import atomic_write
 from smartrec.evaluation.intervals import mean_interval
 from smartrec.evaluation.record import RunRecord
@@ -14,9 +15,6 @@ from smartrec.evaluation.record import RunRecord
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-VISITS, REWARD, EXPECTED, BEST, RANDOM, REGRET = range(6)
-"""Columns of ``RunRecord.curve``."""
 
 
 def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
@@ -33,8 +31,10 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     figure = Figure(figsize=(6.4 * columns, 3.9 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    labels = sorted({record.label for _, records in panels for record in records})
+    colours = {label: f"C{number % 10}" for number, label in enumerate(labels)}
     for axis, (title, records) in zip(axes, panels, strict=False):
-        _panel(axis, title, records)
+        _panel(axis, title, records, colours)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -50,29 +50,27 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
 
 
-def _panel(axis: "Axes", title: str, records: Sequence[RunRecord]) -> None:
-    by_label: dict[str, list[Any]] = defaultdict(list)
+def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict[str, str]) -> None:
+    by_label: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
-        by_label[record.label].append(np.array(record.curve))
-    everything = [run for runs in by_label.values() for run in runs]
-    iteration = np.arange(1, len(everything[0]) + 1)
-    axis.plot(iteration, np.mean([run[:, BEST] for run in everything], axis=0), color="0.2", ls="--", label="oracle")
-    axis.plot(
-        iteration,
-        np.mean([run[:, RANDOM] for run in everything], axis=0),
-        color="0.6",
-        ls=":",
-        label="random (exact)",
-    )
-    ends = {label: float(np.mean([run[-1, EXPECTED] for run in runs])) for label, runs in by_label.items()}
-    for label in sorted(by_label, key=lambda name: -ends[name]):
-        intervals = [mean_interval(point) for point in np.array([run[:, EXPECTED] for run in by_label[label]]).T]
-        mean = np.array([interval.mean for interval in intervals])
-        (line,) = axis.plot(iteration, mean, label=label, lw=1.6)
-        if intervals[0].count > 1:
-            half = np.array([interval.half_width for interval in intervals])
-            axis.fill_between(iteration, mean - half, mean + half, color=line.get_color(), alpha=0.18, lw=0)
+        by_label[record.label].append(record)
+    iteration = np.arange(1, len(records[0].curve) + 1)
+    for name, style, label in (("best", "--", "oracle"), ("random", ":", "random (exact)")):
+        mean = np.mean([record.column(name) for record in records], axis=0)
+        axis.plot(iteration, mean, color="0.35", ls=style, lw=1.2, label=label)
+    for label in sorted(by_label, key=lambda name: -np.mean([r.column("expected")[-1] for r in by_label[name]])):
+        _line(axis, iteration, by_label[label], label, colours[label])
     axis.set(title=title, xlabel="iteration", ylabel="expected clicks a user")
-    axis.set_xlim(1, iteration[-1])
+    axis.set_xlim(1, max(2, iteration[-1]))
     axis.grid(alpha=0.25)
     axis.legend(fontsize=7, ncols=2, framealpha=0.6)
+
+
+def _line(axis: "Axes", iteration: IntArray, records: list[RunRecord], label: str, colour: str) -> None:
+    points = np.array([record.column("expected") for record in records]).T
+    intervals = [mean_interval(point.tolist()) for point in points]
+    mean = np.array([interval.mean for interval in intervals])
+    axis.plot(iteration, mean, label=label, color=colour, lw=1.6)
+    if len(records) > 1:
+        half = np.array([interval.half_width for interval in intervals])
+        axis.fill_between(iteration, np.maximum(mean - half, 0), mean + half, color=colour, alpha=0.18, lw=0)

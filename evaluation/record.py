@@ -9,10 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from smartrec.core.errors import DataError
+from smartrec.core.errors import DataError, InvalidInput, did_you_mean
 from smartrec.version import __version__
 
 SCHEMA = 1
+
+CURVE = ("visits", "reward", "expected", "best", "random", "regret")
+"""Columns of ``RunRecord.curve``."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +31,7 @@ class RunRecord:
         seed: Of the world.
         agent_seed: Of the agent, or None where the loop was not told.
         metrics: Name to value; see ``METRICS`` for unit and direction.
-        curve: One row a point: visits so far, then mean reward, expected reward, best expected reward and random
-            expected reward a visit since the point before, then regret so far.
+        curve: One row a point, the columns of ``CURVE``; see ``column``.
         steps: Steps of the loop.
         visits: Visits that were scored.
         feedback_delay: In steps.
@@ -61,6 +63,19 @@ class RunRecord:
     dirty: bool
     versions: dict[str, str]
     schema: int = SCHEMA
+
+    def column(self, name: str) -> list[float]:
+        """Return a column of the curve, a value a point.
+
+        Args:
+            name: "visits" and "regret" so far; "reward", "expected", "best", "random" a visit since the point before.
+
+        Raises:
+            InvalidInput: No such column.
+        """
+        if name not in CURVE:
+            raise InvalidInput(f"a curve has no column {name!r}. {did_you_mean(name, CURVE)}")
+        return [row[CURVE.index(name)] for row in self.curve]
 
     def to_json(self) -> str:
         """Return one line of JSON."""

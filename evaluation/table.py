@@ -86,9 +86,14 @@ def columns_of(board: Leaderboard) -> list[str]:
     return [board.headline, *rest]
 
 
-def markdown(board: Leaderboard) -> str:
-    """Return the table in Markdown, references as rows of their own and the verdict below."""
-    columns = columns_of(board)
+def markdown(board: Leaderboard, columns: Sequence[str] | None = None) -> str:
+    """Return the table in Markdown, references as rows of their own and the verdict below.
+
+    Args:
+        board: The table.
+        columns: Metrics to show; None shows all, the headline first.
+    """
+    columns = columns_of(board) if columns is None else list(columns)
     heads = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in columns]
     lines = [f"### {board.title}", "", "| agent | " + " | ".join(heads) + " | seeds |"]
     lines.append("|---|" + "---:|" * (len(columns) + 1))

@@ -1,8 +1,10 @@
 """Runs the agents of a leaderboard, seed by seed, in one process or several, and goes on where it stopped."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
@@ -19,6 +21,8 @@ from smartrec.evaluation.record import RunRecord
 from smartrec.evaluation.store import RecordStore, run_key
 from smartrec.tasks.base import Contender, Setting, Task
 from smartrec.tasks.registry import TASKS
+
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,28 @@ def _records(jobs: list[Job], processes: int) -> Iterator[RunRecord]:
         yield from map(run_job, jobs)
         return
     # Processes are started afresh: a fork of a process with threads can hang.
-    pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn"))
+    with _one_thread_each():
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn"))
+        try:
+            waiting = {pool.submit(run_job, job) for job in jobs}
+            while waiting:
+                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in ready:
+                    yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes started inside use one thread for matrix products: they are many already."""
+    names = [name for name in THREADS if name not in os.environ]
+    os.environ.update(dict.fromkeys(names, "1"))
     try:
-        waiting = {pool.submit(run_job, job) for job in jobs}
-        while waiting:
-            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in ready:
-                yield future.result()
+        yield
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for name in names:
+            os.environ.pop(name, None)
 
 
 def _world(task: str, setting: Setting) -> tuple[Task, gymnasium.vector.VectorEnv, float]:
