@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from smartrec.agents import saving
+from smartrec.agents import exploration, saving
 from smartrec.core.arrays import BoolArray, FloatArray, IntArray, Observation
 from smartrec.core.config import from_dict, to_dict
 from smartrec.core.decision import Candidates, Decision, Mask
@@ -130,6 +130,23 @@ class Agent(ABC):
             slates = np.take_along_axis(candidates, slates, axis=1)
         one = self.problem.action_space.shape == ()
         return Decision(slates[:, 0] if one else slates, log_probability)
+
+    def choose(self, scores: FloatArray, observation: Observation, allowed: Candidates | None) -> Decision:
+        """Return the best slate by ``scores`` for each lane, ties at random for each.
+
+        Args:
+            scores: float [N, I], or [1, I] for all lanes alike.
+            observation: Arrays [N, ...], for the number of lanes.
+            allowed: Candidates, or None for all.
+
+        Raises:
+            InvalidAction: A lane has fewer candidates than a slate needs.
+        """
+        scores, candidates = self.restrict(np.atleast_2d(scores), allowed)
+        lanes, slate_size = lanes_of(observation), self.problem.slate_size
+        slates, log_probability = exploration.best(scores, lanes, slate_size, self.rng)
+        # Where the scores themselves are drawn, ties are not all that chance decided.
+        return self.decide(slates, log_probability if self.tags.propensities else None, candidates)
 
     def restrict(self, scores: FloatArray, allowed: Candidates | None) -> tuple[FloatArray, IntArray | None]:
         """Leave in scores what may be chosen.

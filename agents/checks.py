@@ -17,7 +17,7 @@ from smartrec.agents.examination import Subject, contents, global_states, made_u
 from smartrec.agents.registry import agent_class
 from smartrec.core.arrays import FloatArray
 from smartrec.core.decision import Decision, Items, Mask
-from smartrec.core.errors import InvalidAction, InvalidInput, MissingExtra, SmartRecError
+from smartrec.core.errors import CheckFailed, InvalidAction, InvalidInput, MissingExtra
 from smartrec.core.problem import Problem
 from smartrec.core.slate import has_repeats
 from smartrec.core.transitions import Transitions
@@ -32,8 +32,8 @@ SHIFT_BOUND = 0.25
 """Share of decisions that feedback nobody saw may move: draws move far fewer, a counted failure far more."""
 
 
-class CheckFailed(SmartRecError, AssertionError):
-    """An agent broke a rule of the contract; the message says which, what was seen, and what to do."""
+class _SeenError(Exception):
+    """What a rule saw that it should not have."""
 
 
 @dataclass(frozen=True)
@@ -82,18 +82,18 @@ def _apply(rule: Rule, subject: Subject) -> None:
         return
     except MissingExtra:
         raise
-    except CheckFailed as failed:
+    except _SeenError as failed:
         seen = str(failed)
     except Exception as error:
         cause, seen = error, f"it raised {type(error).__name__}: {error}"
     about = (rule.check.__doc__ or "").rstrip(".")
     where = f"{subject.cls.__name__}, asked for {subject.problem.action_space}"
-    raise CheckFailed(f"{where}, breaks the rule '{about}': {seen}. {rule.what_to_do}.") from cause
+    raise CheckFailed(f"{where}: {about}", seen, rule.what_to_do) from cause
 
 
 def _demand(holds: Any, seen: str) -> None:
     if not holds:
-        raise CheckFailed(seen)
+        raise _SeenError(seen)
 
 
 def _demand_decision(subject: Subject, decision: Any, lanes: int) -> None:
@@ -171,7 +171,7 @@ def starved(subject: Subject) -> None:
             except InvalidAction:
                 continue
             form = type(allowed).__name__
-            raise CheckFailed(f"{form} left {slate_size - 1} items, and it chose {decision.action[-1]}")
+            raise _SeenError(f"{form} left {slate_size - 1} items, and it chose {decision.action[-1]}")
 
 
 def seeds(subject: Subject) -> None:

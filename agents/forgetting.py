@@ -16,8 +16,8 @@ class Forgetting:
 
     Attributes:
         discount: Feedback of clock c weighs ``discount ** (now - c)``; 0..1, 1 forgets nothing.
-        window: Feedback older than this many ticks weighs nothing: it counts while ``now - c < window``;
-            None forgets nothing.
+        window: Feedback older than this many ticks weighs nothing: it counts while ``now - c <= window``, which
+            is the tick under way and the last ``window`` before it; None forgets nothing.
     """
 
     discount: float = 1.0
@@ -85,7 +85,7 @@ class Evidence:
         changed = self.advance(clock)
         age, window = self.now - clock, self.forgetting.window
         if window is not None:
-            if age >= window:
+            if age > window:
                 return changed
             self._parts.setdefault(clock, []).append((items, sums))
             self._alive[items] += 1
@@ -128,7 +128,7 @@ class Evidence:
 
     def _expired(self, before: int, window: int) -> list[int]:
         """Return the clocks that left the window since ``before``."""
-        oldest, newest = before - window + 1, self.now - window
+        oldest, newest = before - window, self.now - window - 1
         if newest - oldest < len(self._parts):
             return [clock for clock in range(oldest, newest + 1) if clock in self._parts]
         return [clock for clock in self._parts if clock <= newest]

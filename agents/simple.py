@@ -5,9 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from smartrec.agents import exploration
 from smartrec.agents.bandits.counts import Counts
-from smartrec.agents.base import Agent, Tags, lanes_of
+from smartrec.agents.base import Agent, Tags
 from smartrec.agents.forgetting import Forgetting
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.decision import Candidates, Decision
@@ -29,9 +28,7 @@ class Random(Agent):
         explore: bool = True,
     ) -> Decision:
         """Choose K different items uniformly; ``explore`` changes nothing."""
-        scores, candidates = self.restrict(np.zeros((1, self.items)), allowed)
-        picked = exploration.best(scores, lanes_of(observation), self.problem.slate_size, self.rng)
-        return self.decide(*picked, candidates)
+        return self.choose(np.zeros(self.items), observation, allowed)
 
 
 @dataclass(frozen=True)
@@ -70,9 +67,7 @@ class MostPopular(Agent):
     ) -> Decision:
         """Choose the K items with most clicks; ``explore`` changes nothing."""
         self.counts.look(observation)
-        scores, candidates = self.restrict(self.counts.clicks[None], allowed)
-        picked = exploration.best(scores, lanes_of(observation), self.problem.slate_size, self.rng)
-        return self.decide(*picked, candidates)
+        return self.choose(self.counts.clicks, observation, allowed)
 
     def observe(self, transitions: Transitions) -> None:
         """Count."""

@@ -43,7 +43,8 @@ def run(
     divide it, is neither scored nor learnt from.
 
     Args:
-        agent: A ``smartrec.agents.Agent``.
+        agent: A ``smartrec.agents.Agent`` that is new, or loaded to go on in the same world: one that forgets
+            tells the age of feedback by the clock, which begins anew in another world.
         envs: A vector environment: ``gymnasium.make_vec(...)``.
         seed: Of the world, >= 0.
         steps: Steps of the loop; only for environments that are no SmartRec world, where it is needed.

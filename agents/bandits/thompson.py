@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import numpy as np
 
-from smartrec.agents import exploration
 from smartrec.agents.bandits.counts import Counts
 from smartrec.agents.base import Agent, Tags, lanes_of
 from smartrec.agents.forgetting import Forgetting
@@ -67,11 +66,9 @@ class Thompson(Agent):
         clicks, shown = self.counts.clicks, self.counts.shown
         a = self.config.prior_clicks + clicks
         b = self.config.prior_misses + np.maximum(shown - clicks, 0.0)
-        lanes = lanes_of(observation)
-        index = self.rng.beta(a, b, size=(lanes, self.items)) if explore else (a / (a + b))[None]
-        scores, candidates = self.restrict(index, allowed)
-        slates, _ = exploration.best(scores, lanes, self.problem.slate_size, self.rng)
-        return self.decide(slates, None, candidates)
+        if not explore:
+            return self.choose(a / (a + b), observation, allowed)
+        return self.choose(self.rng.beta(a, b, size=(lanes_of(observation), self.items)), observation, allowed)
 
     def observe(self, transitions: Transitions) -> None:
         """Count."""

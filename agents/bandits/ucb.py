@@ -69,12 +69,10 @@ class UCB(Agent):
         """Choose by score; ``explore=False`` takes the best means."""
         self.counts.look(observation)
         index = self.scores() if explore else self.counts.mean(unseen=0.0)
+        if not (explore and self.config.sample):
+            return self.choose(index, observation, allowed)
         scores, candidates = self.restrict(index[None], allowed)
-        lanes, slate_size = lanes_of(observation), self.problem.slate_size
-        if explore and self.config.sample:
-            picked = exploration.proportional(scores, lanes, slate_size, self.rng)
-        else:
-            picked = exploration.best(scores, lanes, slate_size, self.rng)
+        picked = exploration.proportional(scores, lanes_of(observation), self.problem.slate_size, self.rng)
         return self.decide(*picked, candidates)
 
     def observe(self, transitions: Transitions) -> None:

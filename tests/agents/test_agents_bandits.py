@@ -142,7 +142,7 @@ def test_lin_ucb_is_ridge_regression(seed, slate_size, intercept, ridge, limits,
         x = _with_one(features) if intercept else features
         rows += [(x[n], slates[n, k], responses[n, k], given_at) for n, k in zip(*np.nonzero(observed), strict=True)]
     for item in range(5):
-        mine = [row for row in rows if row[1] == item and (limits[1] is None or 5 - row[3] < limits[1])]
+        mine = [row for row in rows if row[1] == item and (limits[1] is None or 5 - row[3] <= limits[1])]
         x = np.array([row[0] for row in mine]).reshape(len(mine), 4 + intercept)
         weights = np.array([limits[0] ** (5 - row[3]) for row in mine])
         _, theta = _ridge(x, np.array([row[2] for row in mine]), ridge, weights)

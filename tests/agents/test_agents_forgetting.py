@@ -18,11 +18,11 @@ LIMITS = st.sampled_from([(1.0, None), (0.5, None), (1.0, 3), (0.7, 5), (0.0, No
 
 
 def _closed_form(events, forgetting, now):
-    """Return [I, 2] by the definition: discount ** (now - c) while now - c < window."""
+    """Return [I, 2] by the definition: discount ** (now - c) while now - c <= window."""
     sums = np.zeros((ITEMS, 2))
     for clock, item, click in events:
         age = now - clock
-        if forgetting.window is None or age < forgetting.window:
+        if forgetting.window is None or age <= forgetting.window:
             sums[item] += forgetting.discount**age * np.array([click, 1])
     return sums
 

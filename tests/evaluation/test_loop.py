@@ -176,3 +176,20 @@ def test_other_environments_run_without_reset_steps_taken_for_rewards(mode):
     rewards = np.concatenate([t.reward for _, t in spy.seen])
     assert (rewards > 0).all()
     assert record.metrics["loop"] == pytest.approx(2.0)
+
+
+class RepeatsItself(Spy):
+    """Shows the same item three times."""
+
+    def act(self, observation, *, first=None, allowed=None, explore=True):
+        return Decision(np.full((len(observation["clock"]), 3), 2), np.zeros(len(observation["clock"])))
+
+
+def test_feedback_on_a_repaired_slate_is_on_what_was_shown():
+    envs = small(10, slate_size=3, on_repeat="replace")
+    spy = RepeatsItself(envs.unwrapped.problem, seed=0)
+    run(spy, envs, seed=3)
+    for _, transitions in spy.seen:
+        assert (transitions.items[:, 0] == 2).all()
+        assert all(len(set(row)) == 3 for row in transitions.items.tolist())
+        assert transitions.decision.log_probability is None
