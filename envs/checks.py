@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 from smartrec.core.arrays import Array, IntArray
-from smartrec.core.errors import CheckFailed, InvalidAction, InvalidInput
+from smartrec.core.errors import CheckFailed, InvalidAction, InvalidInput, UnknownName, did_you_mean
 from smartrec.envs.single import RecommendationEnv
 from smartrec.envs.vector import RecommendationVectorEnv
 from smartrec.response_models.checks import with_untouched_generators
@@ -45,6 +45,7 @@ def check_env(env_or_id: Any, **options: Any) -> None:
     Raises:
         CheckFailed: With the rule, what was seen, and what to do.
         InvalidInput: It is no SmartRec world.
+        UnknownName: No environment has this id.
     """
     maker = _maker(env_or_id, options)
     with_untouched_generators(lambda: _examine(maker))
@@ -65,6 +66,10 @@ def _examine(maker: _Maker) -> None:
 def _maker(env_or_id: Any, options: dict[str, Any]) -> _Maker:
     base = getattr(env_or_id, "unwrapped", env_or_id)
     if isinstance(base, str):
+        name = base.rpartition(":")[2]
+        if ":" not in base and name not in gymnasium.registry:
+            known = [known for known in gymnasium.registry if known.startswith("SmartRec/")]
+            raise UnknownName(f"unknown environment {name!r}. {did_you_mean(name, known)}")
         return _Maker(
             lambda lanes: _as_batch(gymnasium.make_vec(base, num_envs=lanes, **options)),
             lambda: _as_single(gymnasium.make(base, **options)),

@@ -5,6 +5,7 @@ import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 
 import smartrec
@@ -112,3 +113,14 @@ def test_each_word_has_one_row():
     rows = re.findall(r"^\| ([^|]+) \| ", text_of(DOCS / "words.md"), re.MULTILINE)
     words = [word for word in rows if word not in ("word", "letter")]
     assert len(words) == len(set(words))
+
+
+def test_the_agent_of_the_readme_is_short_and_passes_the_examination(tmp_path, monkeypatch):
+    (code,) = [code for _, code in FENCE.findall(text_of(ROOT / "README.md")) if "class MyAgent" in code]
+    assert len(code.splitlines()) <= 20
+    (tmp_path / "readmeagent.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    smartrec.agents.check_agent("readmeagent:MyAgent")
+    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=500)
+    agent = smartrec.agents.make("readmeagent:MyAgent", envs, seed=0)
+    assert smartrec.evaluation.run(agent, envs, seed=0).metrics["final_expected"] > 0.7

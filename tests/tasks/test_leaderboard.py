@@ -73,7 +73,7 @@ def test_processes_give_the_records_of_one_process(tmp_path):
 
 
 def test_interrupted_it_keeps_what_it_has_and_goes_on(tmp_path):
-    slow = ("--seeds", "6", "--tasks", "4", "--agents", "random,thompson", "--world", "n_items=300")
+    slow = ("--seeds", "6", "--tasks", "4", "--agents", "random,thompson", "--dataset", "synthetic")
     command = [sys.executable, "-m", "smartrec", "leaderboard", *slow, "--out", "board"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     records = tmp_path / "board" / "records.jsonl"
