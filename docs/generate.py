@@ -53,7 +53,8 @@ def tables(records: Sequence[RunRecord]) -> str:
             task: Task = TASKS.get(name)
             rows = [r for r in records if r.environment == task.environment and r.options["dataset"] == dataset]
             if rows:
-                parts.append(markdown(leaderboard(f"Task {name} on {dataset}: {task.question}", rows, task.headline)))
+                board = leaderboard(f"Task {name} on {dataset}: {task.question}", rows, task.headline)
+                parts.append(markdown(board, [task.headline, f"{task.headline}_normalised", "regret", "decision_us"]))
     return "\n".join(parts)
 
 

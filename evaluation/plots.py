@@ -35,6 +35,9 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     colours = {label: f"C{number % 10}" for number, label in enumerate(labels)}
     for axis, (title, records) in zip(axes, panels, strict=False):
         _panel(axis, title, records, colours)
+    handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
+    names = [name for name in handles if name not in labels] + labels
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=5, fontsize=8)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -63,7 +66,7 @@ def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict
     axis.set(title=title, xlabel="iteration", ylabel="expected clicks a user")
     axis.set_xlim(1, max(2, iteration[-1]))
     axis.grid(alpha=0.25)
-    axis.legend(fontsize=7, ncols=2, framealpha=0.6)
+    axis.xaxis.get_major_locator().set_params(integer=True)
 
 
 def _line(axis: "Axes", iteration: IntArray, records: list[RunRecord], label: str, colour: str) -> None:

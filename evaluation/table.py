@@ -45,18 +45,22 @@ class Leaderboard:
     references: dict[str, float]
 
     def verdict(self) -> str:
-        """Return in a sentence who wins and by how much, paired over the seeds that both have."""
-        first = self.rows[0]
+        """Return in a sentence who wins and by how much, paired over the seeds that both have.
+
+        Agents whose interval of the gap to the first holds 0 cannot be told apart from it.
+        """
+        first, unit = self.rows[0], METRICS[self.headline].unit
         if len(self.rows) == 1:
             return f"{first.label} ran alone."
-        second = self.rows[1]
-        seeds = sorted(set(first.by_seed) & set(second.by_seed))
-        gap = mean_interval([first.by_seed[seed] - second.by_seed[seed] for seed in seeds])
-        unit = METRICS[self.headline].unit
-        if gap.count > 1 and gap.mean > gap.half_width:
-            return f"{first.label} wins by {gap.text()} {unit} over {second.label} ({gap.count} seeds)."
-        margin = f"{gap.text()} {unit}, {gap.count} seed{'s' if gap.count > 1 else ''}"
-        return f"{first.label} leads {second.label}, but within what seeds can tell ({margin})."
+        gaps = {row.label: _gap(first, row) for row in self.rows[1:]}
+        level = [label for label, gap in gaps.items() if not gap.mean > gap.half_width]
+        behind = [label for label in gaps if label not in level]
+        if not level:
+            second = behind[0]
+            return f"{first.label} wins by {gaps[second].text()} {unit} over {second} ({gaps[second].count} seeds)."
+        seeds = gaps[level[0]].count
+        told = f"{' and '.join([first.label, *level])} cannot be told apart with {seeds} seed{'s' if seeds > 1 else ''}"
+        return f"{told}; {behind[0]} is behind by {gaps[behind[0]].text()} {unit}." if behind else f"{told}."
 
 
 def leaderboard(title: str, records: Sequence[RunRecord], headline: str) -> Leaderboard:
@@ -127,6 +131,11 @@ def figure_text(metric: str, figure: Interval) -> str:
     if metric == "regret":
         return figure.text(0)
     return f"{figure.mean:.1f}" if metric.endswith("_us") else figure.text(3)
+
+
+def _gap(first: Row, other: Row) -> Interval:
+    seeds = sorted(set(first.by_seed) & set(other.by_seed))
+    return mean_interval([first.by_seed[seed] - other.by_seed[seed] for seed in seeds])
 
 
 def _reference_rows(board: Leaderboard) -> list[tuple[str, float]]:
