@@ -124,3 +124,14 @@ def test_the_agent_of_the_readme_is_short_and_passes_the_examination(tmp_path, m
     envs = gym.make_vec("SmartRec/Task1-v0", num_envs=500)
     agent = smartrec.agents.make("readmeagent:MyAgent", envs, seed=0)
     assert smartrec.evaluation.run(agent, envs, seed=0).metrics["final_expected"] > 0.7
+
+
+def test_the_leaderboard_of_the_readme_is_made_from_the_committed_records():
+    spec = spec_from_file_location("docs_generate", DOCS / "generate.py")
+    generate = module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    records = smartrec.evaluation.read_records(DOCS / "leaderboard" / "records.jsonl")
+    readme = text_of(ROOT / "README.md")
+    assert generate.with_leaderboard(readme, records) == readme, "run: make records"
+    assert {record.seed for record in records} == set(range(1000, 1010))
+    assert not any(record.dirty for record in records)
