@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smartrec.agents import make
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, OutputError
 from smartrec.core.files import atomic_write
 from smartrec.evaluation.plots import curves, save_figure
 from smartrec.evaluation.record import RunRecord
@@ -111,9 +111,11 @@ def open_store(folder: Path) -> RecordStore:
     """Return the records of a folder, made if need be.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: It cannot be written, or holds files that are no leaderboard's.
         DataError: Its records are damaged.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / RECORDS).exists():
+        raise OutputError(f"{folder} holds other files and no {RECORDS} to go on from; choose a new folder")
     return RecordStore(folder / RECORDS)
 
 

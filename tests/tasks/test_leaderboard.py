@@ -155,6 +155,15 @@ def test_unknown_names_and_options_are_refused_before_anything_runs(tmp_path):
         assert not (tmp_path / "board" / "records.jsonl").exists()
 
 
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "board").mkdir()
+    (tmp_path / "board" / "leaderboard.md").write_text("mine")
+    done = smartrec("leaderboard", *QUICK, "--out", "board", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "choose a new folder" in done.stderr
+    assert [path.read_text() for path in (tmp_path / "board").iterdir()] == ["mine"]
+
+
 @pytest.mark.parametrize("blocker", ["file", "unwritable"])
 def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(tmp_path, blocker):
     out = tmp_path / "board"
