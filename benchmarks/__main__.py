@@ -16,6 +16,7 @@ GROUPS = {
     6: ("runs:whole_runs", "whole runs"),
     7: ("startup:startup", "import and help"),
     8: ("runs:memory", "memory"),
+    9: ("zoo:every_agent", "every agent"),
 }
 NOTE = (
     "Ratios are ours to the peer's: of times where the bar is a most (<=), of speeds where it is a least (>=). Both "

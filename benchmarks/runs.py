@@ -23,7 +23,7 @@ BANDITS: tuple[tuple[str, dict[str, Any]], ...] = (
 )
 LANES = 1000
 MOST_BYTES = 20_000
-"""A tenth of a byte a visit, over 200,000 visits: less than anything that is kept a visit could take."""
+"""A fiftieth of a byte a visit, over a million visits: less than anything that is kept a visit could take."""
 
 
 def whole_runs(quick: bool) -> list[Row]:
@@ -40,9 +40,9 @@ def whole_runs(quick: bool) -> list[Row]:
 
 
 def memory(quick: bool) -> list[Row]:
-    """Bytes that an agent and its world hold more after 200,000 visits (20,000 if quick)."""
+    """Bytes that an agent and its world hold more after a million visits (100,000 if quick)."""
     rows = []
-    steps = 20 if quick else 200
+    steps = 100 if quick else 1000
     for name in ("thompson", "lin_ucb"):
         grown = _growth(name, steps)
         what = f"memory held after {steps * LANES:,} more visits of {name}, task 2, N = {LANES:,}"
