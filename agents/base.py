@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from smartrec.agents import exploration, saving
+from smartrec.agents import exploration, growth, saving
 from smartrec.core.arrays import BoolArray, FloatArray, IntArray, Observation
 from smartrec.core.config import from_dict, to_dict
 from smartrec.core.decision import Candidates, Decision, Mask
@@ -104,6 +104,42 @@ class Agent(ABC):
         """Learn from logged transitions."""
         self.observe(transitions)
         return self.update()
+
+    def add_items(self, count: int, item_features: FloatArray | None = None, *, weight: float = 10.0) -> None:
+        """Take in items that come: they get the next numbers, and every known item keeps its own.
+
+        Without features they start from the agent's prior; with them, from a prior fitted on the features of the
+        known items. Items that go are left out of ``allowed``.
+
+        Args:
+            count: How many, >= 1.
+            item_features: float [count, D] beside the problem's, or None.
+            weight: Showings that a prior fitted on features counts for, >= 0.
+
+        Raises:
+            InvalidConfig: This agent cannot take in items, or an argument is out of range.
+            InvalidInput: The features are of another shape than the known items', or not finite.
+        """
+        came = growth.new_items(self.problem, count, item_features, weight)
+        for part in self._growing():
+            part.grow(came)
+        self.problem = growth.grown(self.problem, came)
+
+    def _growing(self) -> list[growth.Grows]:
+        """Return the parts that can take in items; refuse where there are none, or one with items that cannot."""
+        growing, stiff = [], []
+        for name, value in vars(self).items():
+            if isinstance(value, growth.Grows):
+                growing.append(value)
+            elif isinstance(value, saving.HasState) or (np.ndim(value) > 0 and len(value) == self.problem.items):
+                stiff.append(name)
+        if stiff or not growing:
+            what = f"its {', '.join(stiff)} cannot grow" if stiff else "nothing in it counts items"
+            raise InvalidConfig(
+                f"{type(self).__name__} takes no new items ({what}); make it anew with the larger problem, or take "
+                "an agent that counts, such as thompson"
+            )
+        return growing
 
     @property
     def items(self) -> int:

@@ -115,7 +115,8 @@ def made_up_problems(cls: type[Agent]) -> list[Problem]:
     )
     actions: list[spaces.Space[Any]] = [spaces.Discrete(7)]
     actions += [Slate(7, 3)] if cls.tags.slates else []
-    problems = [Problem.from_spaces(observed, action, lanes=8, discount=0.0) for action in actions]
+    items = np.random.default_rng(2).normal(size=(7, 2))
+    problems = [Problem.from_spaces(observed, action, lanes=8, item_features=items, discount=0.0) for action in actions]
     if not cls.tags.vectors:
         return problems
     try:

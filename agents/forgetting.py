@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from smartrec.agents.growth import NewItems
 from smartrec.core.arrays import Array, FloatArray, IntArray, Observation
 from smartrec.core.config import require
+from smartrec.core.errors import InvalidInput
 from smartrec.core.transitions import Transitions
 
 
@@ -42,21 +44,40 @@ class Evidence:
     Attributes:
         sums: float [I, ...], the weighted sums as of ``now``.
         now: The latest clock seen; -1 before the first.
+        prior: float [J, ...], what the last J rows, items that came later, hold beside their feedback.
     """
 
     def __init__(self, shape: tuple[int, ...], forgetting: Forgetting) -> None:
         self.forgetting = forgetting
         self.sums: FloatArray = np.zeros(shape)
+        self.prior: FloatArray = np.zeros((0, *shape[1:]))
         self.now = -1
         # What the window still holds, as it came: clock -> [(items, summands)]. Rows that nobody was shown are
         # not kept, so a window of a thousand ticks over a thousand items stays as small as its feedback.
         self._parts: dict[int, list[tuple[IntArray, FloatArray]]] = {}
         self._alive = np.zeros(shape[0], np.int64)  # how many summands of each row the window holds
 
+    @property
+    def total(self) -> FloatArray:
+        """float [I, ...], the sums and, where items came later, the priors fitted for them, which nothing forgets."""
+        if not len(self.prior):
+            return self.sums
+        total = self.sums.copy()
+        total[-len(self.prior) :] += self.prior
+        return total
+
     def look(self, observation: Observation) -> bool:
         """Let time pass up to the observed clock, or by one step; return whether the sums have changed."""
         clock = observation.get("clock")
-        return self.advance(self.now + 1 if clock is None else int(clock.max()))
+        if clock is None:
+            return self.advance(self.now + 1)
+        now = int(clock.max())
+        if now < self.now and self.forgetting != Forgetting():
+            raise InvalidInput(
+                f"the clock went back from {self.now} to {now}: this agent has lived in another world, and tells the "
+                "age of feedback by the clock. Make a new agent for each world"
+            )
+        return self.advance(now)
 
     def advance(self, now: int) -> bool:
         """Let time pass up to clock ``now``; return whether the sums have changed."""
@@ -103,12 +124,25 @@ class Evidence:
         values, starts = np.unique(clocks[order], return_index=True)
         return list(zip(map(int, values), np.split(order, starts[1:]), strict=True))
 
+    def grow(self, came: NewItems, prior: FloatArray | None = None) -> None:
+        """Take in items that come.
+
+        Args:
+            came: The items.
+            prior: float [count, ...], their rows before any feedback; None for nothing.
+        """
+        rows = np.zeros((came.count, *self.sums.shape[1:]))
+        self.sums = np.concatenate([self.sums, rows])
+        self.prior = np.concatenate([self.prior, rows if prior is None else prior])
+        self._alive = np.concatenate([self._alive, np.zeros(came.count, np.int64)])
+
     def get_state(self) -> dict[str, Any]:
         """Return arrays and numbers that ``set_state`` reads."""
         parts = [(clock, items, sums) for clock, kept in self._parts.items() for items, sums in kept]
         none = np.zeros((0, *self.sums.shape[1:]))
         return {
             "sums": self.sums,
+            "prior": self.prior,
             "now": self.now,
             "alive": self._alive,
             "clocks": np.array([clock for clock, _, _ in parts], np.int64),
@@ -120,6 +154,7 @@ class Evidence:
     def set_state(self, state: dict[str, Any]) -> None:
         """Undo ``get_state``."""
         self.sums, self.now, self._alive = state["sums"], int(state["now"]), state["alive"]
+        self.prior = state["prior"]
         ends = state["ends"][:-1]
         items, parts = np.split(state["items"], ends), np.split(state["parts"], ends)
         self._parts = {}

@@ -17,10 +17,35 @@ _add("most_popular", "smartrec.agents.simple:MostPopular", "what was clicked mos
 _add("epsilon_greedy", f"{_bandits}.epsilon_greedy:EpsilonGreedy", "best click rate, sometimes anything")
 _add("ucb", f"{_bandits}.ucb:UCB", "upper confidence bound on the click rate; greedy or sampling")
 _add("thompson", f"{_bandits}.thompson:Thompson", "a draw from the posterior of the click rate a user")
+_add("softmax", f"{_bandits}.softmax:Softmax", "the better the click rate, the more likely; Boltzmann")
+_add("ucb1", f"{_bandits}.ucb1:UCB1", "every item once, then the upper confidence bound; in a window, discounted")
+_add("kl_ucb", f"{_bandits}.kl_ucb:KLUCB", "upper confidence bound by the Kullback-Leibler divergence; tighter")
+_add("bayes_ucb", f"{_bandits}.bayes_ucb:BayesUCB", "a rising quantile of the posterior of the click rate")
+_add("gaussian_thompson", f"{_bandits}.gaussian_thompson:GaussianThompson", "posterior draws, rewards of any scale")
+_add("exp3", f"{_bandits}.exp3:Exp3", "exponential weights; users may change their minds at will")
+_add("kalman_thompson", f"{_bandits}.kalman_thompson:KalmanThompson", "posterior draws of click rates that move")
 _add(
     "lin_ucb",
     f"{_bandits}.lin_ucb:LinUCB",
     "upper confidence bound of a linear model an item on user features",
+)
+_add("lin_ts", f"{_bandits}.lin_ts:LinTS", "a draw from the posterior of a linear model an item, a user")
+_add("lin_greedy", f"{_bandits}.lin_greedy:LinGreedy", "best linear model an item, sometimes anything")
+_add(
+    "hybrid_lin_ucb",
+    f"{_bandits}.hybrid_lin_ucb:HybridLinUCB",
+    "LinUCB with weights on user x item features, shared by all items",
+)
+_add(
+    "logistic_thompson",
+    f"{_bandits}.logistic_thompson:LogisticThompson",
+    "a draw from the posterior of a logistic regression an item, a user",
+)
+_add("boosted", f"{_bandits}.boosted:Boosted", "boosted trees on users and items, a bootstrapped ensemble")
+_add(
+    "neural_linear",
+    f"{_bandits}.neural_linear:NeuralLinear",
+    "Bayesian linear models an item on what a small network sees",
 )
 
 

@@ -40,6 +40,14 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
         raise
 
 
+def cache_folder() -> Path:
+    """Return ``$SMARTREC_CACHE``, or ``smartrec`` in the user's cache folder."""
+    own = os.environ.get("SMARTREC_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartrec"
+
+
 def ensure_folder(folder: Path) -> Path:
     """Make ``folder`` and check that it can be written, so that nothing is computed in vain.
 

@@ -1,24 +1,48 @@
 """Logs of what users answered, what is known of users and items, and synthetic populations."""
 
+from smartrec.data.copula import CopulaGenerator
+from smartrec.data.fetching import fetch
+from smartrec.data.generators import CompositeGenerator, Generator, RandomSelector, RealGenerator
 from smartrec.data.interactions import Catalogue, Dataset, Interactions, Vocabulary
-from smartrec.data.movielens import load_ml_1m, load_ml_100k, load_ml_latest
+from smartrec.data.lastfm import load_lastfm, load_lastfm_friends
+from smartrec.data.movielens import load_ml_1m, load_ml_10m, load_ml_100k, load_ml_latest
+from smartrec.data.open_bandit import OpenBandit, load_open_bandit
 from smartrec.data.populations import Population, featured_population, make_population, taste_population
+from smartrec.data.published import PUBLISHED, Published
 from smartrec.data.recbole import load_recbole_ml_100k, read_atomic
 from smartrec.data.sources import DATASETS, load
+from smartrec.data.splits import by_time, by_user, cold_start, leave_last_out
 from smartrec.data.table import load_table
 
 __all__ = [
     "DATASETS",
+    "PUBLISHED",
     "Catalogue",
+    "CompositeGenerator",
+    "CopulaGenerator",
     "Dataset",
+    "Generator",
     "Interactions",
+    "OpenBandit",
     "Population",
+    "Published",
+    "RandomSelector",
+    "RealGenerator",
     "Vocabulary",
+    "by_time",
+    "by_user",
+    "cold_start",
     "featured_population",
+    "fetch",
+    "leave_last_out",
     "load",
+    "load_lastfm",
+    "load_lastfm_friends",
     "load_ml_1m",
+    "load_ml_10m",
     "load_ml_100k",
     "load_ml_latest",
+    "load_open_bandit",
     "load_recbole_ml_100k",
     "load_table",
     "make_population",

@@ -1,7 +1,7 @@
 """The MovieLens family in the publisher's own files (https://grouplens.org/datasets/movielens/).
 
 Every user and film of the side files has a number, also those without a rating; numbers follow the order of
-the side files (ml-latest has no file of users: ascending id). A film's year is the one in its title.
+the side files (where there is no file of users: ascending id). A film's year is the one in its title.
 """
 
 from collections.abc import Sequence
@@ -34,6 +34,7 @@ def _ratings(kind: Literal["int", "float"], low: float) -> tuple[Column, ...]:
 
 _RATINGS_100K = Layout(_ratings("int", 1), "\t")
 _RATINGS_1M = Layout(_ratings("int", 1), "::")
+_RATINGS_10M = Layout(_ratings("float", 0.5), "::")
 _RATINGS_LATEST = Layout(_ratings("float", 0.5), ",", header="userId,movieId,rating,timestamp")
 
 AGE = Column("age", "int", 0, 120)
@@ -44,6 +45,7 @@ _USERS_1M = Layout((_USER, GENDER, AGE, Column("occupation", "int", 0, 20), _ZIP
 
 _FILM = (Column("item", "int", 1), Column("title", "text"))
 _FILMS_1M = Layout((*_FILM, Column("genres", "text")), "::", "latin-1")
+_FILMS_10M = Layout((*_FILM, Column("genres", "text")), "::")
 _FILMS_LATEST = Layout((*_FILM, Column("genres", "text")), ",", header="movieId,title,genres", quoted=True)
 _GENRES_100K = Layout((Column("genre", "text"), Column("number", "int", 0)), "|", "latin-1")
 
@@ -87,21 +89,27 @@ def load_ml_1m(folder: str | Path) -> Dataset:
     return Dataset("ml-1m", log, user_side, item_side, f"MovieLens 1M, {where}", POSITIVE)
 
 
-def load_ml_latest(folder_or_zip: str | Path) -> Dataset:
-    """Read ``ratings.csv`` and ``movies.csv`` (ml-latest, ml-20m, ml-25m, ml-32m) from a folder or a zip.
-
-    These files say nothing about the users, who are those with a rating (D = 0).
+def load_ml_10m(folder_or_zip: str | Path) -> Dataset:
+    """Read MovieLens 10M: ``ratings.dat`` with half stars and ``movies.dat``, from a folder or a zip.
 
     Raises:
         DataError: A file is missing or damaged.
     """
     where = Path(folder_or_zip)
-    ratings, films = pick(files_in(where), where, "ratings.csv", "movies.csv")
-    item_side = _films_with_genres(read_rows(films, _FILMS_LATEST))
-    log = read_log(ratings, _RATINGS_LATEST, None, item_side.ids)
+    files = pick(files_in(where), where, "ratings.dat", "movies.dat")
+    return _without_people("ml-10m", where, files, _RATINGS_10M, _FILMS_10M)
+
+
+def load_ml_latest(folder_or_zip: str | Path) -> Dataset:
+    """Read ``ratings.csv`` and ``movies.csv`` (ml-latest, ml-20m, ml-25m, ml-32m) from a folder or a zip.
+
+    Raises:
+        DataError: A file is missing or damaged.
+    """
+    where = Path(folder_or_zip)
+    files = pick(files_in(where), where, "ratings.csv", "movies.csv")
     name = where.resolve().name.removesuffix(".zip")
-    user_side = Catalogue.without_features(log.user_ids)
-    return Dataset(name, log, user_side, item_side, f"MovieLens, {where}", POSITIVE)
+    return _without_people(name, where, files, _RATINGS_LATEST, _FILMS_LATEST)
 
 
 def user_catalogue(
@@ -130,18 +138,31 @@ def read_log(source: Source, layout: Layout, users: Vocabulary | None, items: Vo
     columns = read_columns(source, layout)
     users = users or Vocabulary(np.unique(columns["user"]))
     numbers = {
-        name: _known(source, layout, name, columns[name], ids) for name, ids in (("user", users), ("item", items))
+        name: numbers_of(source, layout, name, columns[name], ids) for name, ids in (("user", users), ("item", items))
     }
     return Interactions(numbers["user"], numbers["item"], columns["rating"], columns["timestamp"], users, items)
 
 
-def _known(source: Source, layout: Layout, name: str, ids: Array, vocabulary: Vocabulary) -> Array:
+def numbers_of(source: Source, layout: Layout, name: str, ids: Array, vocabulary: Vocabulary) -> Array:
+    """Return the numbers of the ids [R] that column ``name`` of a file holds.
+
+    Raises:
+        DataError: An id is not in ``vocabulary``; names its line.
+    """
     numbers = vocabulary.find(ids)
     unknown = np.flatnonzero(numbers < 0)
     if len(unknown):
         fault = f"{name} {ids[unknown[0]]} is not among the {len(vocabulary)} {name}s of the side file"
         raise fault_at(source, line_of_row(source, layout, int(unknown[0])), fault, layout)
     return numbers
+
+
+def _without_people(name: str, where: Path, files: list[Source], ratings: Layout, films: Layout) -> Dataset:
+    """Read a log and its films; nothing is known of the users, who are those with a rating (D = 0)."""
+    item_side = _films_with_genres(read_rows(files[1], films))
+    log = read_log(files[0], ratings, None, item_side.ids)
+    user_side = Catalogue.without_features(log.user_ids)
+    return Dataset(name, log, user_side, item_side, f"MovieLens, {where}", POSITIVE)
 
 
 def _films_with_genres(rows: list[list[str]]) -> Catalogue:

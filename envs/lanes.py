@@ -117,12 +117,11 @@ class Lanes:
             items, replaced = repair(items, self.allowed, crowd.n_items, self._repair_key, self.visit, self._step)
         probability = self._by_part(lambda part, rows: crowd.model.probability(part.users, items[rows], part.state))
         dice = _join([part.dice[:, self._step] for part in self.parts])
-        responses = crowd.choice.respond(probability, dice)
+        responses, observed = crowd.choice.respond(probability, dice)
         if self._history is not None:
             self._history.record(self.users, items, responses)
         self._step += 1
-        seen = np.broadcast_to(np.True_, responses.shape)
-        return Outcome(responses.astype(np.float64), seen, crowd.choice.expected(probability), replaced, items)
+        return Outcome(responses.astype(np.float64), observed, crowd.choice.expected(probability), replaced, items)
 
     def _by_part(self, function: Any) -> Any:
         """Call ``function(part, rows)`` for each part, and join what comes back."""

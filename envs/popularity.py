@@ -37,6 +37,7 @@ class PopularityVectorEnv(RecommendationVectorEnv):
     | `clock` | `Discrete(iterations + 2)` | number of the iteration, from 1 |
     | `history_items` | `MultiDiscrete` [H] | items shown last, newest at the end; I: nothing yet; by `history=H` |
     | `history_responses` | `MultiBinary` [H] | what the user did with them |
+    | `allowed` | `MultiBinary(10)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
     Clicks of this step, 0 .. K.
@@ -78,8 +79,8 @@ def popularity_of(settings: Settings) -> tuple[FloatArray, int, tuple[str, ...],
     if settings.dataset == "synthetic":
         popularity = Popularity.breads(settings.n_items or N_ITEMS).popularity
         about = "breads with known popularity"
-    elif sber.is_sber_folder(settings.dataset):
-        published = sber.load_popularity(settings.dataset)
+    elif (folder := sber.find_tables(settings.dataset)) is not None:
+        published = sber.load_popularity(folder)
         popularity = published[: settings.limited("n_items", len(published))]
         about = "breads of the published table"
     else:

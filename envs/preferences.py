@@ -40,6 +40,7 @@ class PreferencesVectorEnv(RecommendationVectorEnv):
     | `clock` | `Discrete(iterations + 2)` | number of the iteration, from 1 |
     | `history_items` | `MultiDiscrete` [H] | items shown last, newest at the end; I: nothing yet; by `history=H` |
     | `history_responses` | `MultiBinary` [H] | what the user did with them |
+    | `allowed` | `MultiBinary(1000)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
     Clicks of this step, 0 .. K.
@@ -81,8 +82,9 @@ def _crowd(settings: Settings) -> Crowd:
         model = Preferences(people.user_factors, people.item_factors)
         about = "synthetic users with a hidden taste"
         return Crowd(model, n_users, item_labels=people.items.labels, about=about)
-    if sber.is_sber_folder(settings.dataset):
-        table = sber.load_preferences(settings.dataset)
+    folder = sber.find_tables(settings.dataset)
+    if folder is not None:
+        table = sber.load_preferences(folder)
         n_users = settings.limited("n_users", len(table.users))
         n_items = settings.limited("n_items", len(table.items))
         return Crowd(Table(table.probability[:n_users, :n_items]), n_users, about="published preferences")

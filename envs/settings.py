@@ -1,5 +1,6 @@
 """The options of a world, checked before anything is built."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,7 +26,13 @@ class Settings:
             place; None is "error" for the batch and "replace" for the single environment.
         columns: For a table of your own: {"user": ..., "item": ..., "rating": ..., "timestamp": ...}.
         positive: Rating from which an answer counts as a click; None takes the data set's own.
-        population_seed: Seed of the synthetic crowd, >= 0; ``reset(seed=...)`` changes visits and dice only.
+        availability: "all" items all the time; "rolling" has half of them at any time, at least K, in a window that
+            moves along a shuffled row of all items from clock 1 to ``iterations + 1``: some leave, as many new ones
+            come.
+        candidates: C, the items a user may be shown, K .. I: the user's best C by a noisy look at the truth before
+            clock 1 (of those available); None for all. With either, the observation has ``allowed``.
+        population_seed: Seed of the synthetic crowd, of availability and of candidates, >= 0; ``reset(seed=...)``
+            changes visits and dice only.
     """
 
     dataset: str = "synthetic"
@@ -41,16 +48,26 @@ class Settings:
     on_repeat: Literal["error", "replace"] | None = None
     columns: dict[str, str] | None = None
     positive: float | None = None
+    availability: Literal["all", "rolling"] = "all"
+    candidates: int | None = None
     population_seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_users", "n_items", "users_per_iteration"):
+        for name in ("n_users", "n_items", "users_per_iteration", "candidates"):
             value = getattr(self, name)
             require(value is None or value >= 1, name, value, "None or a whole number >= 1")
+        for name in ("columns", "positive"):
+            value = getattr(self, name)
+            allowed = value is None or self.dataset != "synthetic"
+            require(allowed, name, value, "None for the synthetic crowd; it is about a data set")
+        finite = self.positive is None or math.isfinite(self.positive)
+        require(finite, "positive", self.positive, "None or a finite rating")
         for name in ("slate_size", "iterations", "session_length"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         for name in ("history", "population_seed"):
             require(getattr(self, name) >= 0, name, getattr(self, name), "a whole number >= 0")
+        known = self.availability in ("all", "rolling")
+        require(known, "availability", self.availability, '"all" or "rolling"')
 
     def updated(self, options: dict[str, Any], owner: str) -> "Settings":
         """Return these settings with ``options`` put in.
@@ -85,4 +102,6 @@ class Settings:
         users = tenth if self.users_per_iteration is None else self.users_per_iteration
         require(users <= n_users, "users_per_iteration", users, f"1 to the number of users, {n_users}")
         require(self.slate_size <= n_items, "slate_size", self.slate_size, f"1 to the number of items, {n_items}")
+        enough = self.candidates is None or self.slate_size <= self.candidates <= n_items
+        require(enough, "candidates", self.candidates, f"None, or slate_size = {self.slate_size} to {n_items} items")
         return replace(self, n_users=n_users, n_items=n_items, users_per_iteration=users)

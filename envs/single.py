@@ -94,6 +94,8 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
             info["random_expected_reward"], info["best_expected_reward"] = (float(r[0]) for r in reference)
         if self.batch.settings.slate_size > 1:
             info["responses"] = outcome.responses[0]
+        if self.batch.crowd.choice.skips:
+            info["observed"] = outcome.observed[0]
         if outcome.replaced is not None:
             info["replaced"] = int(outcome.replaced[0])
         return _first_lane(lanes.observation), float(outcome.reward[0]), lanes.done, False, info
@@ -128,10 +130,12 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         if not 0 <= item < answers.n_items:
             raise InvalidAction(f"item {item}; allowed: item numbers 0 to {answers.n_items - 1}")
         self._step = step = step + 1
-        info = {"visit": answers.first + row, "expected_reward": answers.expected.item(row, item)}
+        info: dict[str, Any] = {"visit": answers.first + row, "expected_reward": answers.expected.item(row, item)}
         if answers.bounds is not None:
             random, best = answers.bounds
             info["random_expected_reward"], info["best_expected_reward"] = random.item(row), best.item(row)
+        if answers.observed is not None:
+            info["observed"] = answers.observed[row, step - 1, item : item + 1].copy()
         reward = answers.responses.item(row, step - 1, item)
         return answers.observation(row), float(reward), step == answers.steps, False, info
 
@@ -150,7 +154,9 @@ class _TickAnswers:
         shape = (self.size, self.steps, n_items)
         probability = np.broadcast_to(scores[:, None], shape).reshape(-1, 1)
         dice = np.broadcast_to(part.dice, shape).reshape(-1, 1)
-        self.responses: BoolArray = crowd.choice.respond(probability, dice).reshape(shape)
+        responses, observed = crowd.choice.respond(probability, dice)
+        self.responses: BoolArray = responses.reshape(shape)
+        self.observed: BoolArray | None = observed.reshape(shape) if crowd.choice.skips else None
         self.expected: FloatArray = crowd.choice.expected(scores.reshape(-1, 1)).reshape(self.size, n_items)
         self.bounds: tuple[FloatArray, FloatArray] | None = None
         if batch.reference:

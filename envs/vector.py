@@ -16,6 +16,7 @@ from smartrec.core.problem import Problem
 from smartrec.core.slate import Slate
 from smartrec.core.world import References
 from smartrec.envs.bounds import Bounds
+from smartrec.envs.candidates import with_candidates
 from smartrec.envs.crowd import Crowd
 from smartrec.envs.lanes import Lanes
 from smartrec.envs.settings import Settings
@@ -42,8 +43,8 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
     def __init__(self, crowd: Crowd, settings: Settings | None = None, num_envs: int = 1) -> None:
         whole = isinstance(num_envs, (int, np.integer)) and not isinstance(num_envs, bool)
         require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number >= 1")
-        self.crowd = crowd
         self.settings = (settings or Settings()).for_crowd(crowd.n_users, crowd.n_items)
+        self.crowd = crowd = with_candidates(crowd, self.settings)
         self.num_envs = num_envs
         if self.settings.history:
             require_divisor(num_envs, self.users_per_iteration, "users show their history")
@@ -128,6 +129,8 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
             info["random_expected_reward"], info["best_expected_reward"] = reference
         if self.settings.slate_size > 1:
             info["responses"] = outcome.responses
+        if self.crowd.choice.skips:
+            info["observed"] = outcome.observed
         if outcome.replaced is not None:
             info["replaced"], info["shown"] = outcome.replaced, outcome.items
         info.update({f"_{key}": self._present for key in tuple(info)})

@@ -5,6 +5,7 @@ from smartrec.evaluation.loop import run
 from smartrec.evaluation.metrics import METRICS
 from smartrec.evaluation.plots import curves, save_figure
 from smartrec.evaluation.record import RunRecord
+from smartrec.evaluation.similarity import Similarity, detection_score, kl_score, ks_score, table_similarity
 from smartrec.evaluation.store import RecordStore, read_records
 from smartrec.evaluation.table import Leaderboard, leaderboard, markdown, to_csv
 
@@ -14,12 +15,17 @@ __all__ = [
     "Leaderboard",
     "RecordStore",
     "RunRecord",
+    "Similarity",
     "curves",
+    "detection_score",
+    "kl_score",
+    "ks_score",
     "leaderboard",
     "markdown",
     "mean_interval",
     "read_records",
     "run",
     "save_figure",
+    "table_similarity",
     "to_csv",
 ]

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from smartrec.core.arrays import Array, BoolArray, Observation
+from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import digest, require, to_dict
 from smartrec.core.decision import Candidates, Decision, Mask
 from smartrec.core.errors import InvalidConfig
+from smartrec.core.provenance import code_of
 from smartrec.core.seeding import generators
 from smartrec.core.transitions import Transitions
 from smartrec.core.world import World
+from smartrec.evaluation.behaviour import Showings, recovery_of
 from smartrec.evaluation.metrics import Ledger, normalised
 from smartrec.evaluation.record import RunRecord, checkout, versions
 
@@ -60,7 +62,8 @@ def run(
     Raises:
         InvalidConfig: Options out of range, or an agent that needs its feedback in order and would not get it.
     """
-    require(feedback_delay >= 0, "feedback_delay", feedback_delay, "a whole number >= 0")
+    whole = isinstance(feedback_delay, int) and feedback_delay >= 0
+    require(whole, "feedback_delay", feedback_delay, "a whole number >= 0")
     require(0 <= feedback_loss <= 1, "feedback_loss", feedback_loss, "0 to 1")
     if agent.tags.in_order and (feedback_delay or feedback_loss):
         raise InvalidConfig(
@@ -95,6 +98,8 @@ class _Loop:
         self.agent, self.envs, self.steps, self.delay, self.loss = agent, envs, steps, delay, loss
         self.visits = world.iterations * world.users_per_iteration if world else steps * envs.num_envs
         self.ledger = Ledger.of(self.visits)
+        problem = agent.problem if world is None else world.problem
+        self.showings = None if problem.items is None else Showings(problem.items, problem.item_features)
         self.decision_s = self.learning_s = 0.0
         self.lost = self.scored = 0
         self._pending: deque[Transitions] = deque()
@@ -155,7 +160,7 @@ class _Loop:
             counted &= ~first if step else True
         if not counted.all():
             transitions = transitions[counted]
-        self._score(transitions.visit, transitions.reward, info, counted)
+        self._score(transitions, info, counted)
         self._deliver(transitions, loss_rng)
         return next_observation, next_allowed, terminated | truncated
 
@@ -165,9 +170,12 @@ class _Loop:
         self.decision_s += time.perf_counter() - started
         return decision
 
-    def _score(self, visit: Array, reward: Array, info: dict[str, Any], counted: BoolArray) -> None:
+    def _score(self, transitions: Transitions, info: dict[str, Any], counted: BoolArray) -> None:
+        visit = transitions.visit
         self.scored += len(visit)
-        self.ledger.reward[visit] += reward
+        self.ledger.reward[visit] += transitions.reward
+        if self.showings is not None:
+            self.showings.add(transitions.items)
         if self._reference:
             self.ledger.expected[visit] += info["expected_reward"][counted]
             self.ledger.best[visit] += info["best_expected_reward"][counted]
@@ -192,8 +200,8 @@ class _Loop:
     def figures(self, world: World) -> tuple[dict[str, float], list[list[float]]]:
         """Return metrics and curve of a run on a SmartRec world."""
         clock = world.iterations + 1
-        final, final_expected = _census(self.agent, world, clock, explore=True)
-        _, exploit = _census(self.agent, world, clock, explore=False)
+        final, final_expected, final_coverage = _census(self.agent, world, clock, explore=True)
+        _, exploit, _ = _census(self.agent, world, clock, explore=False)
         during, after = world.references(range(1, clock)), world.references([clock])
         metrics = {
             "loop": float(self.ledger.reward.mean()),
@@ -203,8 +211,13 @@ class _Loop:
             "regret": self.ledger.regret,
             "loop_normalised": self.ledger.normalised,
             "final_normalised": normalised(final_expected, after.random, after.oracle),
+            "final_coverage": final_coverage,
+            **recovery_of(world, self.ledger.expected, self.ledger.best),
+            **self._behaviour(),
             **self._times(),
         }
+        if np.isfinite(during.best_fixed):
+            metrics["static_regret"] = self.ledger.regret_against(during.best_fixed)
         for name, references in (("loop", during), ("final", after)):
             known = {key: value for key, value in asdict(references).items() if np.isfinite(value)}
             metrics.update({f"{name}_{key}": value for key, value in known.items()})
@@ -212,7 +225,10 @@ class _Loop:
 
     def returns(self) -> tuple[dict[str, float], list[list[float]]]:
         """Return metrics of a run on any other environment: the mean reward a step."""
-        return {"loop": float(self.ledger.reward.sum() / self.scored), **self._times()}, []
+        return {"loop": float(self.ledger.reward.sum() / self.scored), **self._behaviour(), **self._times()}, []
+
+    def _behaviour(self) -> dict[str, float]:
+        return {} if self.showings is None else self.showings.figures()
 
     def _times(self) -> dict[str, float]:
         return {
@@ -222,10 +238,11 @@ class _Loop:
         }
 
 
-def _census(agent: Any, world: World, clock: int, *, explore: bool) -> tuple[float, float]:
-    """Serve all users once without learning; return reward and expected reward a user."""
+def _census(agent: Any, world: World, clock: int, *, explore: bool) -> tuple[float, float, float]:
+    """Serve all users once without learning; return reward and expected reward a user, and coverage."""
     reward = expected = 0.0
     users = 0
+    showings = Showings(world.problem.items or 0)
     for visits in world.census(clock):
         lanes = len(visits.visit)
         first = np.ones(lanes, bool)
@@ -234,9 +251,11 @@ def _census(agent: Any, world: World, clock: int, *, explore: bool) -> tuple[flo
             decision = agent.act(observation, first=first, allowed=allowed, explore=explore)
             outcome = visits.respond(decision.action)
             reward, expected = reward + outcome.reward.sum(), expected + outcome.expected.sum()
+            shown = decision.action if outcome.items is None else outcome.items
+            showings.add(shown.reshape(lanes, -1))
             first = np.zeros(lanes, bool)
         users += lanes
-    return float(reward / users), float(expected / users)
+    return float(reward / users), float(expected / users), showings.coverage
 
 
 def _as_shown(decision: Decision, info: dict[str, Any]) -> Decision:
@@ -288,6 +307,7 @@ def _record(
         feedback_loss=loop.loss,
         wall_s=wall_s,
         label=label or type(agent).__name__,
+        code=code_of(type(agent)),
         commit=commit,
         dirty=dirty,
         versions=versions(),

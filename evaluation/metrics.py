@@ -34,9 +34,20 @@ METRICS = {
     ),
     "final_expected": Metric("clicks a user", True, "the same without dice: expected clicks of what was shown"),
     "exploit": Metric("clicks a user", True, "expected clicks of the best guess, explore=False, after the run"),
-    "regret": Metric("clicks", False, "expected clicks lost against each user's best slate, summed over the run"),
+    "regret": Metric(
+        "clicks", False, "dynamic: expected clicks lost against each user's best slate at the time, in sum"
+    ),
+    "static_regret": Metric(
+        "clicks", False, "expected clicks lost against the one slate that is best for all users at all times, in sum"
+    ),
+    "recovery": Metric("iterations", False, "from the last change of the best slate until back at 90 % of the oracle"),
     "loop_normalised": Metric("share", True, "expected clicks of the run: 0 is random, 1 each user's best slate"),
     "final_normalised": Metric("share", True, "final_expected on the same scale"),
+    "coverage": Metric("share of items", True, "shown at least once in the run"),
+    "final_coverage": Metric("share of items", True, "shown at least once to all users after the run"),
+    "gini": Metric("0 to 1", False, "Gini coefficient of showings in the run: 0 is even"),
+    "novelty": Metric("bits", True, "mean -log2 of the share of slates of the run that hold a shown item"),
+    "diversity": Metric("0 to 2", True, "mean cosine distance of item features within a slate"),
     "decision_us": Metric("microseconds a visit", False, "time in act"),
     "learning_us": Metric("microseconds a visit", False, "time in observe and update"),
 }
@@ -65,8 +76,19 @@ class Ledger:
 
     @property
     def regret(self) -> float:
-        """Expected clicks lost against the best, over all visits."""
+        """Expected clicks lost against each user's best slate at the time, over all visits: dynamic regret.
+
+        The best changes with user and clock, as in Besbes, Gur and Zeevi, Stochastic Multi-Armed-Bandit Problem
+        with Non-stationary Rewards, 2014.
+        """
         return float((self.best - self.expected).sum())
+
+    def regret_against(self, fixed: float) -> float:
+        """Return the expected clicks lost against a slate that brings ``fixed`` a visit, over all visits.
+
+        Below 0 for an agent that follows users or time better than any one slate could.
+        """
+        return float(fixed * len(self.expected) - self.expected.sum())
 
     @property
     def normalised(self) -> float:

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from smartrec.core.arrays import IntArray
+from smartrec.core.arrays import FloatArray
 from smartrec.core.files import atomic_write
 from smartrec.evaluation.intervals import mean_interval
 from smartrec.evaluation.record import RunRecord
@@ -23,6 +23,7 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     Args:
         panels: Title and records of each task.
     """
+    from matplotlib import colormaps
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -32,7 +33,8 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     labels = sorted({record.label for _, records in panels for record in records})
-    colours = {label: f"C{number % 10}" for number, label in enumerate(labels)}
+    palette = colormaps["tab10" if len(labels) <= 10 else "tab20"].resampled(10 if len(labels) <= 10 else 20)
+    colours = {label: palette(number % palette.N) for number, label in enumerate(labels)}
     for axis, (title, records) in zip(axes, panels, strict=False):
         _panel(axis, title, records, colours)
     handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
@@ -53,11 +55,14 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
 
 
-def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict[str, str]) -> None:
+def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict[str, Any]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     by_label: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
         by_label[record.label].append(record)
-    iteration = np.arange(1, len(records[0].curve) + 1)
+    visits = np.array(records[0].column("visits"))
+    iteration = visits / visits[0]  # the first point is at iteration 1
     for name, style, label in (("best", "--", "oracle"), ("random", ":", "random (exact)")):
         mean = np.mean([record.column(name) for record in records], axis=0)
         axis.plot(iteration, mean, color="0.35", ls=style, lw=1.2, label=label)
@@ -66,10 +71,10 @@ def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict
     axis.set(title=title, xlabel="iteration", ylabel="expected clicks a user")
     axis.set_xlim(1, max(2, iteration[-1]))
     axis.grid(alpha=0.25)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _line(axis: "Axes", iteration: IntArray, records: list[RunRecord], label: str, colour: str) -> None:
+def _line(axis: "Axes", iteration: FloatArray, records: list[RunRecord], label: str, colour: Any) -> None:
     points = np.array([record.column("expected") for record in records]).T
     intervals = [mean_interval(point.tolist()) for point in points]
     mean = np.array([interval.mean for interval in intervals])

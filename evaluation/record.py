@@ -5,11 +5,13 @@ import platform
 import subprocess
 from dataclasses import asdict, dataclass, fields
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from smartrec.core.errors import DataError, InvalidInput, did_you_mean
+from smartrec.core.provenance import versions_of
 from smartrec.version import __version__
 
 SCHEMA = 1
@@ -38,6 +40,7 @@ class RunRecord:
         feedback_loss: Share of lost feedback, 0..1.
         wall_s: Seconds of the whole run.
         label: Name in tables; the agent's name where two rows do not share it.
+        code: Digest of the sources of SmartRec and of the agent.
         commit: Of the checkout that ran, "" where there is none.
         dirty: Whether that checkout had uncommitted changes.
         versions: Of Python and the packages that decide the numbers.
@@ -59,6 +62,7 @@ class RunRecord:
     feedback_loss: float
     wall_s: float
     label: str
+    code: str
     commit: str
     dirty: bool
     versions: dict[str, str]
@@ -79,7 +83,7 @@ class RunRecord:
 
     def to_json(self) -> str:
         """Return one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False)
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False, default=_plain)
 
     @classmethod
     def from_json(cls, line: str, place: str = "record") -> "RunRecord":
@@ -102,19 +106,27 @@ class RunRecord:
             raise DataError(f"{place} is no run record (fields {', '.join(odd[:3])}); move the file away")
         if values.get("schema", SCHEMA) != SCHEMA:
             raise DataError(f"{place} has schema {values['schema']}; this version reads {SCHEMA}. Move the file away")
-        return cls(**values)
+        record = cls(**values)
+        parts = (record.metrics, record.versions, record.options, record.config)
+        if not all(isinstance(part, dict) for part in parts) or not isinstance(record.curve, list):
+            raise DataError(f"{place} is no run record (metrics, options, ... are no tables); move the file away")
+        return record
+
+
+def _plain(value: Any) -> Any:
+    """Return a path or a NumPy number as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is no plain value")
 
 
 @cache
 def versions() -> dict[str, str]:
     """Return the versions that decide the numbers of a run."""
-    found = {"python": platform.python_version(), "smartrec": __version__}
-    for package in ("numpy", "scipy", "gymnasium", "scikit-learn"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "none"
-    return found
+    packages = versions_of("numpy", "scipy", "gymnasium", "scikit-learn")
+    return {"python": platform.python_version(), "smartrec": __version__, **packages}
 
 
 @cache

@@ -59,7 +59,10 @@ class Leaderboard:
             second = behind[0]
             return f"{first.label} wins by {gaps[second].text()} {unit} over {second} ({gaps[second].count} seeds)."
         seeds = gaps[level[0]].count
-        told = f"{' and '.join([first.label, *level])} cannot be told apart with {seeds} seed{'s' if seeds > 1 else ''}"
+        if seeds < 2:
+            return f"{first.label} leads; one seed gives no interval, so nothing is told apart."
+        names = f"{', '.join([first.label, *level[:-1]])} and {level[-1]}"
+        told = f"{names} cannot be told apart with {seeds} seeds"
         return f"{told}; {behind[0]} is behind by {gaps[behind[0]].text()} {unit}." if behind else f"{told}."
 
 
@@ -71,10 +74,10 @@ def leaderboard(title: str, records: Sequence[RunRecord], headline: str) -> Lead
         records: At least one; a row a label, over all its seeds.
         headline: "loop" or "final".
     """
-    by_label = defaultdict(list)
+    by_label: dict[str, dict[int, RunRecord]] = defaultdict(dict)
     for record in records:
-        by_label[record.label].append(record)
-    rows = [_row(label, group, headline) for label, group in by_label.items()]
+        by_label[record.label][record.seed] = record  # of a seed that was run twice, the last
+    rows = [_row(label, list(group.values()), headline) for label, group in by_label.items()]
     rows.sort(key=lambda row: row.figures[headline].mean, reverse=METRICS[headline].higher_is_better)
     references = {
         name: records[0].metrics[f"{headline}_{name}"]

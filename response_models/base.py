@@ -2,11 +2,15 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
 from smartrec.core.arrays import FloatArray, IntArray
+from smartrec.core.errors import InvalidInput
+
+_KEYS = 2**64
+_KEY_STEP = 0x9E3779B97F4A7C15
+"""Odd, so that the keys repeat after 2**64 ticks only; the golden ratio's bits, so that neighbours look unlike."""
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,12 @@ class State:
 
     Attributes:
         clock: Number of the iteration, from 1.
+        key: What noise of this tick is a function of, 0 .. 2**64 - 1; another one every tick, and from the
+            start the same ones in the same order.
     """
 
     clock: int = 1
+    key: int = 0
 
 
 class ResponseModel(ABC):
@@ -26,10 +33,10 @@ class ResponseModel(ABC):
     Attributes:
         n_items: I.
         n_users: U, or None where the model serves any user alike.
-        stationary: Whether probabilities stay the same whatever the clock.
+        stationary: Whether probabilities stay the same whatever the clock and the key.
     """
 
-    stationary: ClassVar[bool] = True
+    stationary: bool = True
 
     n_items: int
     n_users: int | None = None
@@ -49,8 +56,22 @@ class ResponseModel(ABC):
         items = np.broadcast_to(np.arange(self.n_items), (len(users), self.n_items))
         return self.probability(users, items, state)
 
+    @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "ResponseModel":
+        """Return one with random parameters, for checks and first tries; every registered model has it.
+
+        Args:
+            n_users: U, how many users it must know, >= 1.
+            n_items: I, >= 1.
+            seed: Of its parameters.
+
+        Raises:
+            InvalidInput: This model does not say how to make one.
+        """
+        raise InvalidInput(f"{cls.__name__} has no example; write the class method example(n_users, n_items, seed)")
+
     def start(self) -> State:
-        """Return the state at the first tick."""
+        """Return the state at the first tick, with the first key."""
         return State()
 
     def at(self, clock: int) -> State:
@@ -61,5 +82,5 @@ class ResponseModel(ABC):
         return state
 
     def advance(self, state: State) -> State:
-        """Return the state one tick later."""
-        return replace(state, clock=state.clock + 1)
+        """Return the state one tick later, with the next key."""
+        return replace(state, clock=state.clock + 1, key=(state.key + _KEY_STEP) % _KEYS)

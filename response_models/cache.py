@@ -1,7 +1,6 @@
 """Fitted models are kept on disk, as arrays, so that the same fit is not made twice."""
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,18 +12,10 @@ import numpy as np
 from smartrec.core.arrays import Array
 from smartrec.core.config import digest
 from smartrec.core.errors import OutputError
-from smartrec.core.files import atomic_write, ensure_folder
+from smartrec.core.files import atomic_write, cache_folder, ensure_folder
 
 Arrays = dict[str, Array]
 Rows = tuple[tuple[str, str], ...]
-
-
-def cache_folder() -> Path:
-    """Return ``$SMARTREC_CACHE``, or ``smartrec`` in the user's cache folder."""
-    own = os.environ.get("SMARTREC_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smartrec"
 
 
 def cached(what: str, key: dict[str, Any], fit: Callable[[], tuple[Arrays, Rows]]) -> tuple[Arrays, Rows]:

@@ -22,7 +22,8 @@ def check_response_model(model: ResponseModel, n_users: int) -> None:
     """Raise unless a response model keeps its contract.
 
     Probabilities lie in [0, 1] and have the right shapes for any number of lanes and items; ``scores`` is
-    ``probability`` of all items; both are pure and judge each lane by itself; ``advance`` moves the clock by 1;
+    ``probability`` of all items; both are pure and judge each lane by itself; ``advance`` moves the clock by 1 and
+    takes the next key;
     a model that calls itself stationary does not change with the clock; no global generator is touched.
 
     Args:
@@ -96,7 +97,14 @@ def _clock(model: ResponseModel) -> None:
         raise CheckFailed(
             "start() is at clock 1, advance() returns a state one tick later and leaves the old one as it was",
             f"clocks {state.clock}, {following.clock}, {model.advance(following).clock}",
-            "return dataclasses.replace(state, clock=state.clock + 1)",
+            "return dataclasses.replace(super().advance(state), ...)",
+        )
+    keys = [model.at(clock).key for clock in CLOCKS]
+    if len(set(keys)) < len(keys) or keys != [model.at(clock).key for clock in CLOCKS]:
+        raise CheckFailed(
+            "advance() takes another key every tick, the same ones from every start",
+            f"keys {keys} at clocks {list(CLOCKS)}",
+            "leave the key to ResponseModel.advance",
         )
 
 

@@ -1,7 +1,5 @@
 """Popularity that turns around: what was liked falls, what was not rises."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from smartrec.core.arrays import FloatArray, IntArray
@@ -30,7 +28,7 @@ class DriftingPopularity(ResponseModel):
         InvalidConfig: ``end`` or ``rate`` out of range.
     """
 
-    stationary: ClassVar[bool] = False
+    stationary = False
 
     def __init__(
         self,
@@ -51,6 +49,11 @@ class DriftingPopularity(ResponseModel):
                 f"allowed: {self.n_items} finite numbers, one an item"
             )
         self.start_clock, self.end_clock, self.rate = start, end, rate
+
+    @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "DriftingPopularity":
+        """Return one that drifts from the first clock on."""
+        return cls(np.random.default_rng(seed).random(n_items), start=1, end=11)
 
     def popularity(self, clock: int) -> FloatArray:
         """Return the click probability of each item at ``clock``, float [I]."""

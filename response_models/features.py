@@ -35,6 +35,17 @@ class Features(ResponseModel):
         self.n_users, self.n_items = len(user_features), len(item_features)
 
     @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "Features":
+        """Return a logistic regression of random answers, by one feature of the user and one of the item."""
+        from sklearn.linear_model import LogisticRegression
+
+        rng = np.random.default_rng(seed)
+        of_users, of_items = rng.normal(size=(n_users, 2)), rng.normal(size=(n_items, 2))
+        users, items = rng.integers(n_users, size=2000), rng.integers(n_items, size=2000)
+        clicks = rng.normal(size=2000) < of_users[users, 0] + of_items[items, 0]
+        return cls.fit(users, items, clicks, of_users, of_items, LogisticRegression())
+
+    @classmethod
     def fit(
         cls,
         users: IntArray,

@@ -30,6 +30,11 @@ class Popularity(ResponseModel):
         self.n_items = len(self.popularity)
 
     @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "Popularity":
+        """Return one with uniform popularities."""
+        return cls(np.random.default_rng(seed).random(n_items))
+
+    @classmethod
     def breads(cls, n_items: int = 10) -> "Popularity":
         """The items of tasks 1 and 3; beyond ten the pattern repeats."""
         return cls(np.resize(BREADS, n_items))

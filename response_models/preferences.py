@@ -39,6 +39,12 @@ class Preferences(ResponseModel):
         self.n_users, self.n_items = len(user_factors), len(item_factors)
 
     @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "Preferences":
+        """Return one with four normal factors."""
+        rng = np.random.default_rng(seed)
+        return cls(rng.normal(size=(n_users, 4)), rng.normal(size=(n_items, 4)))
+
+    @classmethod
     def fit(cls, interactions: Interactions, positive: float, rank: int = 20, prior: float = 10.0) -> "Preferences":
         """Fit factors to a log and calibrate them.
 

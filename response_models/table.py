@@ -28,6 +28,11 @@ class Table(ResponseModel):
         self.table = check_probabilities(table, "table")
         self.n_users, self.n_items = table.shape
 
+    @classmethod
+    def example(cls, n_users: int, n_items: int, seed: int = 0) -> "Table":
+        """Return one with uniform probabilities."""
+        return cls(np.random.default_rng(seed).random((n_users, n_items)))
+
     def probability(self, users: IntArray, items: IntArray, state: State) -> FloatArray:
         """Return ``table[users, items]``, float [N, K]."""
         return self.table[users[:, None], items]

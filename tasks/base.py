@@ -1,12 +1,14 @@
 """What a task is: a question with a score."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import gymnasium
 
+from smartrec.core.errors import InvalidConfig, did_you_mean
 from smartrec.core.world import References
+from smartrec.envs.settings import Settings
 from smartrec.evaluation.record import RunRecord
 
 
@@ -72,7 +74,11 @@ class Task:
         """
         options = dict(setting.options)
         lanes = options.pop("num_envs", None)
-        envs = gymnasium.make_vec(self.environment, num_envs=lanes or 1, **options)
+        known = [field.name for field in fields(Settings)]
+        for name in options:
+            if name not in known:
+                raise InvalidConfig(f"{self.environment} has no option {name!r}. {did_you_mean(name, known)}")
+        envs = gymnasium.make_vec(self.environment, num_envs=1 if lanes is None else lanes, **options)
         if lanes is None:
             lanes = envs.unwrapped.users_per_iteration  # type: ignore[attr-defined]
             envs = gymnasium.make_vec(self.environment, num_envs=lanes, **options)

@@ -8,6 +8,7 @@ from typing import Any
 from smartrec.agents import make
 from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, OutputError
 from smartrec.core.files import atomic_write
+from smartrec.data.sber import find_tables
 from smartrec.evaluation.plots import curves, save_figure
 from smartrec.evaluation.record import RunRecord
 from smartrec.evaluation.store import RecordStore
@@ -18,9 +19,9 @@ from smartrec.tasks.registry import TASKS
 EVALUATION_SEED = 1000
 """First seed of leaderboards; options are tuned on seeds below it, never on these."""
 
-REAL = "ml-100k"
+REAL, PUBLISHED = "ml-100k", "sber-small"
 REAL_TASKS = ("2", "4")
-"""Real data that a leaderboard takes unasked where it is on the machine, and the tasks it is taken for."""
+"""Data that a leaderboard takes unasked where they are on the machine, and the tasks they are taken for."""
 
 RECORDS, TABLE, CSV, PLOT = "records.jsonl", "leaderboard.md", "leaderboard.csv", "curves.png"
 
@@ -68,7 +69,8 @@ def plan(
     """
     wanted = [(name, data) for data in datasets or ("synthetic",) for name in tasks or TASKS]
     if not datasets:
-        wanted += [(name, REAL) for name in tasks or TASKS if name in REAL_TASKS]
+        real = [REAL] if find_tables(PUBLISHED) is None else [REAL, PUBLISHED]
+        wanted += [(name, data) for data in real for name in tasks or TASKS if name in REAL_TASKS]
     entries: list[Entry] = []
     left_out: list[str] = []
     for name, dataset in wanted:

@@ -1,10 +1,12 @@
 """The command line. Every heavy import happens inside a command, so that help comes at once."""
 
+import io
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Look at data sets.", no_args_is_help=True, rich_markup_mode=None)
+data_app = typer.Typer(help="Fetch data sets and look at them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 
 Pairs = Annotated[
@@ -36,14 +38,31 @@ def main() -> None:
     """Run the command line: errors are one message and a non-zero exit, never a traceback."""
     # A console script does not have the current folder on its path; an agent of one's own lies there.
     sys.path.append(os.getcwd())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show an arrow shows a question mark
     try:
         app()
     except SmartRecError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except Exception as error:
+        if os.environ.get("SMARTREC_DEBUG"):
+            raise
+        _fail(f"{type(error).__name__}: {error}{_where(error)} (SMARTREC_DEBUG=1 shows the whole traceback)")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _where(error: BaseException) -> str:
+    """Return file and line in which an error came up, which for an agent of one's own is in its file."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f", in {Path(last.filename).name}, line {last.lineno}"
 
 
 @app.callback(invoke_without_command=True)
@@ -101,6 +120,8 @@ def run_command(
     Example: smartrec run --task 3 --agent thompson --set discount=0.7
     """
     from smartrec import agents
+    from smartrec.agents.registry import agent_class
+    from smartrec.core.config import from_dict
     from smartrec.evaluation.loop import run
     from smartrec.evaluation.store import RecordStore
     from smartrec.tasks.registry import TASKS
@@ -114,6 +135,7 @@ def run_command(
     found = TASKS.get(task)
     envs = found.make(found.setting(dataset, **options))
     config = parse_pairs(option or [])
+    from_dict(agent_class(agent).Config, config, f"agent {agent}")
     who = agents.make(agent, envs, seed=agent_seed(seed), **config)
     for name, value in envs.unwrapped.crowd.report:
         print(f"{name}: {value}")
@@ -129,9 +151,11 @@ def run_command(
             agent_seed=agent_seed(seed),
             progress=tick,
         )
+    if store is not None:
+        with store.alone():
+            store.append(record)
     print_record(record)
     if store is not None:
-        store.append(record)
         print(f"added to {out}")
 
 
@@ -158,24 +182,31 @@ def leaderboard_command(
     store = board.open_store(out)
     options = _world_options(world, columns)
     entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options)
+    numbers = range(first_seed, first_seed + seeds)
     tables = []
     try:
-        for entry in entries:
-            numbers = range(first_seed, first_seed + seeds)
-            todo = jobs_of(entry.task, entry.setting, entry.contenders, numbers)
-            with progress(len(todo), entry.title) as tick:
-                records = run_all(todo, store, jobs, tick)
-            tables.append((entry, board.table_of(entry, records), records))
-            print_leaderboard(tables[-1][1], entry.notes)
+        with store.alone():
+            for entry in entries:
+                todo, before = jobs_of(entry.task, entry.setting, entry.contenders, numbers), len(store.records)
+                with progress(len(todo), entry.title) as tick:
+                    records = run_all(todo, store, jobs, tick)
+                tables.append((entry, board.table_of(entry, records), records))
+                there = len(todo) - (len(store.records) - before)
+                print_leaderboard(tables[-1][1], [*entry.notes, *_kept_note(there, len(todo))])
     except KeyboardInterrupt:
-        print(f"\ninterrupted; {len(store.records)} runs are in {store.path}. "
-              "The same command goes on from there.", file=sys.stderr)  # fmt: skip
+        kept = f"{len(store.records)} runs are in {store.path}"
+        print(f"\ninterrupted; {kept}. The same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
-    if tables:
-        board.write_files(out, tables)
+    finally:
+        if tables:
+            board.write_files(out, tables)
     for line in left_out:
         print(line)
     print(f"Records, tables and learning curves are in {out}.")
+
+
+def _kept_note(there: int, wanted: int) -> list[str]:
+    return [f"{there} of {wanted} runs were there already and were not run again"] if there else []
 
 
 @data_app.command("describe")
@@ -190,6 +221,22 @@ def describe(
 
     found = data.load(name, parse_columns(columns), positive)
     print_pairs(found.name, found.describe())
+
+
+@data_app.command("fetch")
+def fetch_command(
+    name: Annotated[str, typer.Argument(help="Data set, see smartrec list.")],
+    to: Annotated[Path | None, typer.Option(help="Folder; default: $SMARTREC_DATA, else the cache folder.")] = None,
+    url: Annotated[str | None, typer.Option(help="A copy of the archive; default: the publisher's.")] = None,
+) -> None:
+    """Download a data set from its publisher. Interrupted, it goes on where it stopped."""
+    from smartrec.data import fetch
+
+    try:
+        print(f"{name}: {fetch(name, to, url)}")
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 @app.command("check")
@@ -235,6 +282,8 @@ def parse_columns(text: str | None) -> dict[str, str] | None:
 
 def _world_options(world: list[str] | None, columns: str | None) -> dict[str, Any]:
     options = parse_pairs(world or [])
+    if "dataset" in options:
+        raise InvalidConfig(f"--world dataset={options['dataset']}; write --dataset {options['dataset']}")
     if columns is not None:
         options["columns"] = parse_columns(columns)
     return options

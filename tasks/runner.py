@@ -2,12 +2,15 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import Any
 
 import gymnasium
@@ -15,10 +18,12 @@ import gymnasium
 from smartrec import agents
 from smartrec.agents.registry import agent_class
 from smartrec.core.config import digest, from_dict, to_dict
+from smartrec.core.errors import SmartRecError
+from smartrec.core.provenance import code_of
 from smartrec.core.seeding import generators
 from smartrec.evaluation.loop import run
 from smartrec.evaluation.record import RunRecord
-from smartrec.evaluation.store import RecordStore, run_key
+from smartrec.evaluation.store import RecordStore, RunKey
 from smartrec.tasks.base import Contender, Setting, Task
 from smartrec.tasks.registry import TASKS
 
@@ -42,23 +47,26 @@ class Job:
     seed: int
 
     def key(self) -> str:
-        """Return the ``run_key`` of the record that this job makes."""
+        """Return the digest of the ``RunKey`` of the record that this job makes."""
         task, envs, oracle = _world(self.task, self.setting)
         cls = agent_class(self.contender.agent)
         config = to_dict(from_dict(cls.Config, self.contender.config, f"agent {self.contender.agent}"))
-        return run_key(
+        return RunKey(
             task.environment,
             {**self.setting.options, "num_envs": envs.num_envs},
             oracle,
             f"{cls.__module__}:{cls.__qualname__}",
             digest(config),
             self.seed,
-        )
+            agent_seed(self.seed),
+            code_of(cls),
+        ).digest()
 
 
 def jobs_of(task: Task, setting: Setting, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
-    """Return a job for each contender and seed."""
-    return [Job(task.name, setting, contender, seed) for contender in contenders for seed in seeds]
+    """Return a job for each different contender and seed."""
+    different = [row for number, row in enumerate(contenders) if row not in contenders[:number]]
+    return [Job(task.name, setting, contender, seed) for contender in different for seed in seeds]
 
 
 def run_job(job: Job) -> RunRecord:
@@ -104,13 +112,32 @@ def _records(jobs: list[Job], processes: int) -> Iterator[RunRecord]:
     with _one_thread_each():
         pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=get_context("spawn"))
         try:
-            waiting = {pool.submit(run_job, job) for job in jobs}
+            with _deaf_to_interrupts():
+                waiting = {pool.submit(run_job, job) for job in jobs}
             while waiting:
                 ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in ready:
                     yield future.result()
+        except BrokenProcessPool:
+            raise SmartRecError(
+                f"a worker process was ended from outside, perhaps for want of memory, with {processes} processes; "
+                "what was measured is kept: run it again with fewer --jobs"
+            ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let processes started inside ignore Ctrl-C: this process hears it, and ends them in order."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -10,10 +10,16 @@ COUNTING = (
     Contender("ucb_sampling", "ucb", {"sample": True, "coefficient": 0.1}),
     Contender("thompson", "thompson"),
     Contender("thompson_discounted", "thompson", {"discount": 0.7}),
+    Contender("kl_ucb", "kl_ucb"),
+    Contender("kalman_thompson", "kalman_thompson"),
 )
 LINEAR = (
     Contender("lin_ucb", "lin_ucb"),
     Contender("lin_ucb_no_intercept", "lin_ucb", {"intercept": False}),
+    Contender("lin_ts", "lin_ts"),
+    Contender("hybrid_lin_ucb", "hybrid_lin_ucb"),
+    Contender("shared_lin_ucb", "hybrid_lin_ucb", {"own": False, "shared_ridge": 0.1}),
+    Contender("logistic_thompson", "logistic_thompson"),
 )
 
 QUICK = Setting("quick", {"n_users": 500, "iterations": 10})

@@ -38,25 +38,40 @@ def print_pairs(title: str, rows: list[tuple[str, str]]) -> None:
 
 
 def print_leaderboard(board: Leaderboard, notes: list[str]) -> None:
-    """Print who wins; the files have all columns."""
+    """Print who wins, in as many columns as fit; the files have all of them."""
     from rich.table import Table
+    from rich.text import Text
 
     out = console()
-    normal = f"{board.headline}_normalised"
-    columns = [board.headline, normal, "regret", "decision_us"]
-    table = Table(title=board.title, title_justify="left")
-    table.add_column("agent", no_wrap=True)
-    for name in columns:
-        arrow = "↑" if METRICS[name].higher_is_better else "↓"
-        table.add_column(f"{name} {arrow}", justify="right", no_wrap=True)
+    columns = [board.headline, f"{board.headline}_normalised", "regret", "decision_us"]
+    rows = [[row.label, *(figure_text(name, row.figures[name]) for name in columns)] for row in board.rows]
+    heads = [f"{name} {'↑' if METRICS[name].higher_is_better else '↓'}" for name in columns]
+    shown = _columns_that_fit([["agent", *heads], *rows], out.width)
+    table = Table(title=Text(board.title), title_justify="left")
+    table.add_column("agent", overflow="fold")
+    for head in heads[: shown - 1]:
+        table.add_column(head, justify="right", no_wrap=True)
     for name, value in sorted(board.references.items(), key=lambda pair: -pair[1]):
-        table.add_row(f"({name.replace('_', ' ')})", f"{value:.3f}", *[""] * (len(columns) - 1), style="dim")
-    for row in board.rows:
-        table.add_row(row.label, *[figure_text(name, row.figures[name]) for name in columns])
+        table.add_row(f"({name.replace('_', ' ')})", f"{value:.3f}", style="dim")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row[:shown]))
     out.print(table)
-    for note in [board.verdict(), *notes]:
+    count = board.rows[0].figures[board.headline].count
+    about = f"mean ± 95 % interval over {count} seeds" if count > 1 else "one seed"
+    for note in [board.verdict(), *notes, about]:
         out.print(note, markup=False)
     out.print()
+
+
+def _columns_that_fit(cells: list[list[str]], width: int) -> int:
+    """Return how many columns fit without cutting a number: names may be folded, figures are left out."""
+    shown = len(cells[0])
+    while shown > 2:
+        widths = [max(len(row[place]) for row in cells) for place in range(shown)]
+        if sum(widths) + 3 * shown + 1 <= width:
+            break
+        shown -= 1
+    return shown
 
 
 def print_record(record: RunRecord) -> None:

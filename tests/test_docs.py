@@ -1,9 +1,12 @@
 """Pages say what the code says: made pages are fresh, links resolve, examples run, each dependency has its reason."""
 
 import re
+import sys
 import tomllib
+from functools import cache
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import gymnasium as gym
 import pytest
@@ -13,7 +16,8 @@ import smartrec
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-EXAMPLES = [path for path in PAGES if path.name == "README.md" or path.parent == DOCS]
+EXAMPLES = [path for path in PAGES if path.name == "README.md" or path.parent in (DOCS, DOCS / "agents")]
+MOST_FIGURE_BYTES = 30_000
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]\[]*\]\(([^()\s]+)\)")
@@ -32,6 +36,7 @@ def anchors_of(path):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@cache
 def load_pages():
     spec = spec_from_file_location("docs_pages", DOCS / "pages.py")
     module = module_from_spec(spec)
@@ -39,8 +44,37 @@ def load_pages():
     return module
 
 
-def test_environments_page_is_fresh():
-    assert text_of(DOCS / "environments.md") == load_pages().environments_page(), "run: python docs/pages.py"
+def test_made_pages_are_fresh():
+    stale = [str(path) for path, text in load_pages().pages().items() if not path.exists() or text_of(path) != text]
+    assert not stale, "run: python docs/pages.py"
+
+
+def test_figures_of_agents_are_small_and_made_from_the_committed_records():
+    made = load_pages()
+    measured = [name for name in smartrec.agents.AGENTS if made.records_of(name)]
+    assert sorted(path.stem for path in (DOCS / "agents").glob("*.png")) == sorted(measured)
+    for name in measured:
+        figure = (DOCS / "agents" / f"{name}.png").read_bytes()
+        assert made.figure_digest(name).encode() in figure, "run: python docs/pages.py"
+        assert len(figure) <= MOST_FIGURE_BYTES, name
+
+
+def test_every_agent_has_a_page_and_a_line():
+    index = text_of(DOCS / "agents.md")
+    assert {path.stem for path in (DOCS / "agents").glob("*.md")} == set(smartrec.agents.AGENTS)
+    for name in smartrec.agents.AGENTS:
+        page = text_of(DOCS / "agents" / f"{name}.md")
+        config = smartrec.agents.AGENTS.get(name).Config
+        assert f"\n| [{name}](agents/{name}.md) | " in index
+        assert not [field for field in config.__dataclass_fields__ if f"\n| `{field}` | " not in page]
+        assert (load_pages().NOT_MEASURED in page) != (f"]({name}.png)" in page)
+
+
+def test_environments_page_links_the_leaderboards_of_each_task():
+    page = text_of(DOCS / "environments.md")
+    headings = re.findall(r"^### (.*)$", text_of(DOCS / "leaderboard" / "leaderboard.md"), re.MULTILINE)
+    assert headings
+    assert not [heading for heading in headings if f"\n- [{heading}](leaderboard/" not in page]
 
 
 def test_environments_page_has_every_environment_and_setting():
@@ -67,12 +101,13 @@ def test_relative_links_resolve(path):
 def test_python_examples_run(path, tmp_path, monkeypatch):
     """Blocks of a page share a namespace, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    namespace = {"__name__": f"example_of_{path.stem}"}
+    module = ModuleType(f"example_of_{path.stem}")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # classes of a page are of a module, as a reader's are
     text = text_of(path)
     for block in FENCE.finditer(text):
         if block[1] == "python":
             line = text[: block.start(2)].count("\n")
-            exec(compile("\n" * line + block[2], str(path), "exec"), namespace)
+            exec(compile("\n" * line + block[2], str(path), "exec"), vars(module))
 
 
 @each_page

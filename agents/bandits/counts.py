@@ -3,6 +3,7 @@
 import numpy as np
 
 from smartrec.agents.forgetting import Evidence, Forgetting
+from smartrec.agents.growth import NewItems
 from smartrec.core.arrays import FloatArray
 from smartrec.core.errors import InvalidInput
 from smartrec.core.transitions import Transitions
@@ -22,17 +23,31 @@ class Counts(Evidence):
     @property
     def clicks(self) -> FloatArray:
         """float [I], weighted number of clicks."""
-        return self.sums[:, 0]
+        return self.total[:, 0]
 
     @property
     def shown(self) -> FloatArray:
         """float [I], weighted number of showings that somebody saw."""
-        return self.sums[:, 1]
+        return self.total[:, 1]
 
     def mean(self, unseen: float) -> FloatArray:
         """Return clicks a showing, float [I]; ``unseen`` where an item was never shown."""
         means: FloatArray = np.full(len(self.sums), unseen)
         return np.divide(self.clicks, self.shown, out=means, where=self.shown > 0)
+
+    def grow(self, came: NewItems, prior: FloatArray | None = None) -> None:
+        """Take in items that come; their click rates are at first what the rates of the known ones say of such
+        features, as if seen ``came.weight`` times.
+
+        Args:
+            came: The items.
+            prior: float [count, 2], clicks and showings to start from instead.
+        """
+        rates = came.predict(self.mean(unseen=0.0)[:, None], self.shown)
+        if prior is None and rates is not None:
+            clicks = came.weight * np.clip(rates[:, 0], 0.0, 1.0)
+            prior = np.column_stack([clicks, np.full(came.count, came.weight)])
+        super().grow(came, prior)
 
     def record(self, transitions: Transitions) -> None:
         """Count feedback.

@@ -1,16 +1,17 @@
-"""Upper confidence bounds in RePlay's form, greedy or sampling.
+"""Upper confidence bounds in the forms of RePlay and of Sim4Rec, greedy or sampling.
 
-``score[i] = clicks[i] / shown[i] + sqrt(c ln n / shown[i])``, ``1 + sqrt(c ln n)`` for an item never shown,
-``n`` = all showings so far.
+``score[i] = clicks[i] / shown[i] + sqrt(L / shown[i])``, ``1 + sqrt(L)`` for an item never shown,
+``L = c ln n`` in RePlay's form and ``ln(c n)`` in Sim4Rec's, ``n`` = all showings so far.
 
-Source: RePlay's UCB, after Auer et al. 2002, whose UCB1 is ``c = 2``. Departures: (1) ties are broken at random
-for each user, so that a batch does not get one item; (2) ``sample=True`` draws slates in proportion to the
-scores anew at every decision, where RePlay repeats a user's draw while the scores stay; (3) ``ln n`` is 0
-before the first showing.
+Source: RePlay's UCB, after Auer et al. 2002, whose UCB1 is ``c = 2``, and Sim4Rec's copy of it. Departures: (1)
+ties are broken at random for each user, so that a batch does not get one item; (2) ``sample=True`` draws slates
+in proportion to the scores anew at every decision, where RePlay repeats a user's draw while the scores stay; (3)
+``ln n`` is 0 before the first showing, and ``ln(c n)`` is 0 while ``c n < 1``, where Sim4Rec has the root of a
+negative number.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -34,12 +35,14 @@ class UCBConfig:
 
     Attributes:
         coefficient: c, weight of the confidence bound, >= 0.
+        form: Where c stands, in no unit: "replay" before the logarithm, "sim4rec" inside it.
         sample: Draw in proportion to the scores instead of taking the best.
         discount: Weight that feedback keeps a tick of the clock, 0..1; 1 forgets nothing.
         window: Ticks that feedback counts, or None.
     """
 
     coefficient: float = 2.0
+    form: Literal["replay", "sim4rec"] = "replay"
     sample: bool = False
     discount: float = 1.0
     window: int | None = None
@@ -82,6 +85,7 @@ class UCB(Agent):
     def scores(self) -> FloatArray:
         """Return the upper bounds, float [I]."""
         shown = self.counts.shown
-        spread = self.config.coefficient * np.log(max(shown.sum(), 1.0))
+        c, n = self.config.coefficient, shown.sum()
+        spread = np.log(max(c * n, 1.0)) if self.config.form == "sim4rec" else c * np.log(max(n, 1.0))
         bound: FloatArray = np.sqrt(spread / np.where(shown > 0, shown + TINY, 1.0))
         return self.counts.mean(unseen=1.0) + bound

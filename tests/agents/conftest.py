@@ -16,7 +16,9 @@ def _problem(items: int, slate_size: int = 1, features: int = 0, clock: bool = T
     if features:
         observed["user_features"] = spaces.Box(-np.inf, np.inf, (features,), np.float64)
     action = spaces.Discrete(items) if slate_size == 1 else Slate(items, slate_size)
-    return Problem.from_spaces(spaces.Dict(observed), action, discount=0.0)
+    # Items have features where users have: two each, all different.
+    known = np.random.default_rng(items).normal(size=(items, 2)) if features else None
+    return Problem.from_spaces(spaces.Dict(observed), action, item_features=known, discount=0.0)
 
 
 def _seen(lanes: int, clock: Any = None, features: Any = None) -> dict[str, Any]:

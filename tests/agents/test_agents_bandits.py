@@ -146,7 +146,7 @@ def test_lin_ucb_is_ridge_regression(seed, slate_size, intercept, ridge, limits,
         x = np.array([row[0] for row in mine]).reshape(len(mine), 4 + intercept)
         weights = np.array([limits[0] ** (5 - row[3]) for row in mine])
         _, theta = _ridge(x, np.array([row[2] for row in mine]), ridge, weights)
-        np.testing.assert_allclose(agent.theta[item], theta, atol=1e-8)
+        np.testing.assert_allclose(agent.models.theta[item], theta, atol=1e-8)
 
 
 def test_lin_ucb_learns_from_a_log_in_one_piece(problem, feedback):
@@ -156,18 +156,18 @@ def test_lin_ucb_learns_from_a_log_in_one_piece(problem, feedback):
     agent.fit(feedback([0], [1], clock=1, features=features[:1]))
     agent.fit(feedback([1], [1], clock=4, features=features[1:2]))
     _, theta = _ridge(_with_one(features[:1]), np.ones(1), weights=np.array([1 / 8]))
-    np.testing.assert_allclose(agent.theta[0], theta, atol=1e-12)
+    np.testing.assert_allclose(agent.models.theta[0], theta, atol=1e-12)
 
 
 def test_lin_ucb_learns_from_more_rows_than_a_block(problem, feedback, monkeypatch):
-    monkeypatch.setattr("smartrec.agents.bandits.lin_ucb.BLOCK", 7)
+    monkeypatch.setattr("smartrec.agents.bandits.linear.BLOCK", 7)
     rng = np.random.default_rng(0)
     features, items, responses = rng.normal(size=(100, 2)), rng.integers(3, size=100), rng.random(100)
     agent = agents.make("lin_ucb", problem(3, features=2), seed=0)
     agent.fit(feedback(items, responses, features=features))
     for item in range(3):
         _, theta = _ridge(_with_one(features[items == item]), responses[items == item])
-        np.testing.assert_allclose(agent.theta[item], theta, atol=1e-10)
+        np.testing.assert_allclose(agent.models.theta[item], theta, atol=1e-10)
 
 
 @pytest.fixture
@@ -238,7 +238,7 @@ def test_lin_ucb_stays_exact_over_ten_thousand_updates(problem, feedback):
         agent.observe(feedback(np.zeros(50, int), responses[rows], features=x[rows], clock=start))
         agent.update()
     _, theta = _ridge(_with_one(x), responses)
-    np.testing.assert_allclose(agent.theta[0], theta, atol=1e-10)
+    np.testing.assert_allclose(agent.models.theta[0], theta, atol=1e-10)
 
 
 def test_a_batch_of_new_users_does_not_get_one_item(problem, seen):
@@ -260,7 +260,7 @@ def test_lin_ucb_refuses_features_that_are_no_numbers(wrong, problem, seen, feed
         agent.observe(feedback([0, 1, 2, 0], [1] * 4, clock=[1, 2, 3, 4], features=features))
     with pytest.raises(InvalidInput, match=r"responses\[1, 0\] = nan"):
         agent.observe(feedback([0, 1], [1, np.nan], clock=[1, 2], features=np.zeros((2, 2))))
-    assert (agent.evidence.sums == 0).all()
+    assert (agent.models.products.sums == 0).all()
 
 
 def test_lin_ucb_needs_features(problem):

@@ -18,7 +18,10 @@ def _seconds(work):
 
 
 def _ratio(work, bare, repeats=6):
-    """Return the least time of ``work`` over that of ``bare``: taken in turns, and noise only adds."""
+    """Return the least time of ``work`` over that of ``bare``: taken in turns, and noise only adds.
+
+    Bounds are three times what a quiet machine shows: a loop over users or items would take a hundred times as long.
+    """
     times = [(_seconds(work), _seconds(bare)) for _ in range(repeats)]
     return min(time for time, _ in times) / min(time for _, time in times)
 
@@ -39,7 +42,7 @@ def _products():
 
 @pytest.mark.parametrize(
     ("name", "bare", "factor"),
-    [("thompson", _draws, 3), ("ucb", _table, 3), ("epsilon_greedy", _table, 3), ("lin_ucb", _products, 8)],
+    [("thompson", _draws, 9), ("ucb", _table, 9), ("epsilon_greedy", _table, 9), ("lin_ucb", _products, 24)],
 )
 def test_deciding_is_array_work(name, bare, factor, problem, seen, feedback):
     rng = np.random.default_rng(1)
@@ -63,7 +66,7 @@ def test_counting_is_array_work(name, problem, feedback):
         np.bincount(items, weights=responses, minlength=ITEMS)
         np.bincount(items, minlength=ITEMS)
 
-    assert _ratio(lambda: agent.observe(given), bare) < 20
+    assert _ratio(lambda: agent.observe(given), bare) < 60
 
 
 def test_learning_of_lin_ucb_is_array_work(problem, feedback):
@@ -78,7 +81,7 @@ def test_learning_of_lin_ucb_is_array_work(problem, feedback):
         agent.observe(given)
         agent.update()
 
-    assert _ratio(learn, lambda: np.linalg.inv(matrices)) < 4
+    assert _ratio(learn, lambda: np.linalg.inv(matrices)) < 12
 
 
 def test_feedback_of_many_ticks_is_split_in_one_sort(problem, feedback):
@@ -105,4 +108,4 @@ def test_a_window_costs_what_leaves_it_and_not_its_length(problem, seen, feedbac
         live(3000)
         return lambda: live(200)
 
-    assert _ratio(steps(2500), steps(10)) < 2
+    assert _ratio(steps(2500), steps(10)) < 4

@@ -58,6 +58,7 @@ def test_the_package_is_found_and_not_imported(fake_package):
 def test_a_folder_under_smartrec_data_comes_first(fake_package, tmp_path, monkeypatch):
     monkeypatch.setenv("SMARTREC_DATA", str(tmp_path / "data"))
     (tmp_path / "data" / "ml-100k").mkdir(parents=True)
+    (tmp_path / "data" / "ml-100k" / "README").write_text("")
     with pytest.raises(DataError, match=r"has no file u\.data"):
         load("ml-100k")
 

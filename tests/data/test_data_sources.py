@@ -9,7 +9,7 @@ import pytest
 from smartrec.core.errors import DataError, DataNotFound, InvalidInput, UnknownName
 from smartrec.data import DATASETS, load
 
-NAMES = ["ml-100k", "ml-1m", "ml-latest-small", "ml-20m"]
+NAMES = ["ml-100k", "ml-1m", "ml-latest-small", "ml-10m", "ml-20m", "ml-25m", "ml-32m", "hetrec2011-lastfm"]
 
 
 @pytest.fixture

@@ -209,8 +209,11 @@ class _TooSure(ResponseModel):
 class _Doubles:
     """A choice that counts a click twice."""
 
+    skips = False
+    additive = True
+
     def respond(self, probability, uniforms):
-        return 2 * (uniforms < probability)
+        return 2 * (uniforms < probability), np.ones(probability.shape, bool)
 
     def expected(self, probability):
         return probability.sum(axis=1)

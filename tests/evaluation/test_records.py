@@ -13,7 +13,7 @@ from smartrec import agents
 from smartrec.core.errors import DataError, OutputError
 from smartrec.evaluation import RecordStore, curves, leaderboard, markdown, read_records, run, save_figure, to_csv
 from smartrec.evaluation.record import RunRecord
-from smartrec.evaluation.store import key_of
+from smartrec.evaluation.store import RunKey
 
 
 @pytest.fixture(scope="module")
@@ -50,10 +50,13 @@ def test_keys_tell_seeds_agents_options_and_worlds_apart(records):
         replace(record, config_digest="x"),
         replace(record, options={**record.options, "n_users": 400}),
         replace(record, metrics={**record.metrics, "final_oracle": 0.7}),
-        replace(record, versions={**record.versions, "smartrec": "9"}),
+        replace(record, code="of another agent"),
+        replace(record, agent_seed=9),
+        replace(record, feedback_delay=2),
+        replace(record, feedback_loss=0.5),
     ]
-    assert len({key_of(variant) for variant in variants}) == len(variants)
-    assert key_of(replace(record, label="other", wall_s=9.0)) == key_of(record)
+    assert len({RunKey.of(variant).digest() for variant in variants}) == len(variants)
+    assert RunKey.of(replace(record, label="other", wall_s=9.0)).digest() == RunKey.of(record).digest()
 
 
 def test_the_store_keeps_what_it_has_and_finds_it_again(records, tmp_path):
@@ -62,8 +65,8 @@ def test_the_store_keeps_what_it_has_and_finds_it_again(records, tmp_path):
         store.append(record)
     again = RecordStore(store.path)
     assert again.records == records[:3]
-    assert key_of(records[0]) in again
-    assert key_of(records[5]) not in again
+    assert RunKey.of(records[0]).digest() in again
+    assert RunKey.of(records[5]).digest() not in again
 
 
 def test_a_torn_last_line_is_dropped_and_the_rest_kept(records, tmp_path):
@@ -79,9 +82,38 @@ def test_a_torn_last_line_is_dropped_and_the_rest_kept(records, tmp_path):
     assert read_records(path) == [records[0], records[1], records[4]]
 
 
+def test_a_last_record_without_its_newline_is_kept(records, tmp_path):
+    path = tmp_path / "records.jsonl"
+    path.write_text("\n".join(record.to_json() for record in records[:2]))
+    store = RecordStore(path)
+    assert store.records == records[:2]
+    store.append(records[2])
+    assert read_records(path) == records[:3]
+
+
+def test_one_process_writes_at_a_time(records, tmp_path):
+    store, other = RecordStore(tmp_path / "r.jsonl"), RecordStore(tmp_path / "r.jsonl")
+    with store.alone(), pytest.raises(OutputError, match="another process is writing"), other.alone():
+        pass
+    with other.alone():
+        other.append(records[0])
+
+
+def test_a_seed_that_was_run_twice_counts_once(records):
+    board = leaderboard("Task 1", [*records, *records], "final")
+    assert [row.figures["final"].count for row in board.rows] == [3, 3]
+
+
+def test_paths_and_numpy_numbers_are_written_as_plain_values(records, tmp_path):
+    options = {"dataset": tmp_path, "num_envs": np.int64(5), "positive": np.float32(0.5)}
+    again = RunRecord.from_json(replace(records[0], options=options).to_json())
+    assert again.options == {"dataset": str(tmp_path), "num_envs": 5, "positive": 0.5}
+
+
 @pytest.mark.parametrize(
     ("text", "fragment"),
     [
+        ("my only copy", "last line is no JSON"),
         ("nonsense\n", "line 1 is no JSON"),
         ("{}\n", "line 1 is no run record"),
         ("[1]\n", "line 1 is no run record"),
@@ -94,6 +126,13 @@ def test_a_damaged_file_is_named_with_its_line_and_left_alone(text, fragment, tm
     with pytest.raises(DataError, match=fragment):
         RecordStore(path)
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize("part", ["metrics", "versions", "options", "curve"])
+def test_a_record_whose_parts_are_no_tables_is_refused(part, records):
+    line = json.dumps({**json.loads(records[0].to_json()), part: 1})
+    with pytest.raises(DataError, match="is no run record"):
+        RunRecord.from_json(line, "file, line 1")
 
 
 def test_a_record_of_another_schema_is_refused(records, tmp_path):
@@ -140,5 +179,13 @@ def test_curves_draw_every_agent_with_a_band(records, tmp_path):
     thompson = next(line for line in axis.lines if line.get_label() == "thompson")
     expected = np.mean([[row[2] for row in record.curve] for record in records[3:]], axis=0)
     assert thompson.get_ydata() == pytest.approx(expected)
+    assert thompson.get_xdata().tolist() == [1, 2, 3, 4, 5]
     save_figure(figure, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_of_long_runs_end_at_the_last_iteration():
+    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=5, n_users=50, iterations=200)
+    record = run(agents.make("random", envs, seed=0), envs, seed=0)
+    (axis,) = curves([("long", [record])]).axes
+    assert axis.lines[0].get_xdata()[-1] == 200

@@ -14,7 +14,7 @@ def test_a_hundred_thousand_draws_of_each_class(truth, items):
     rng = np.random.default_rng(0)
     shown = rng.choice(items, (100_000, 1))
     probability = Popularity.breads().probability(np.zeros(len(shown), int), shown, State())
-    clicks = Independent().respond(probability, rng.random(shown.shape))
+    clicks, _ = Independent().respond(probability, rng.random(shown.shape))
     assert abs(clicks.mean() - truth) < 0.005
     assert (probability == truth).all()
 
@@ -117,7 +117,9 @@ def test_published_precision_is_kept_by_a_table():
 def test_independent_choice_by_hand():
     choice = Independent()
     probability = np.array([[0.2, 0.5, 0.9]])
-    assert choice.respond(probability, np.array([[0.2, 0.49, 0.0]])).tolist() == [[False, True, True]]
+    responses, observed = choice.respond(probability, np.array([[0.2, 0.49, 0.0]]))
+    assert responses.tolist() == [[False, True, True]]
+    assert observed.tolist() == [[True, True, True]]
     assert choice.expected(probability) == pytest.approx([1.6])
     assert choice.best(probability, 1) == pytest.approx([0.9])
     assert choice.best(probability, 2) == pytest.approx([1.4])

@@ -3,8 +3,9 @@ import random
 import numpy as np
 import pytest
 
-from smartrec.core.errors import CheckFailed
+from smartrec.core.errors import CheckFailed, InvalidInput
 from smartrec.response_models import (
+    RESPONSE_MODELS,
     DriftingPopularity,
     Popularity,
     Preferences,
@@ -15,6 +16,21 @@ from smartrec.response_models import (
 )
 
 RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("name", list(RESPONSE_MODELS))
+def test_every_registered_model_passes(name):
+    model = RESPONSE_MODELS.get(name).example(9, 5, seed=1)
+    assert isinstance(model, RESPONSE_MODELS.get(name))
+    assert model.n_items == 5
+    check_response_model(model, 9)
+    check_response_model(RESPONSE_MODELS.get(name).example(1, 1), 1)
+    assert RESPONSE_MODELS.entry(name).about
+
+
+def test_a_model_without_an_example_says_what_is_missing():
+    with pytest.raises(InvalidInput, match="_Fine has no example; write the class method"):
+        _Fine.example(3, 3)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +117,11 @@ class _StandsStill(_Fine):
         return state
 
 
+class _OneKey(_Fine):
+    def advance(self, state):
+        return State(state.clock + 1)
+
+
 class _LooksSideways(_Fine):
     def probability(self, users, items, state):
         return np.broadcast_to(np.arange(len(items))[:, None] / len(items), items.shape)
@@ -148,6 +169,7 @@ class _NoItems(_Fine):
         (_Writes(), "probability leaves its arguments as they are"),
         (_WritesUsers(), "scores leaves its arguments as they are"),
         (_StandsStill(), r"advance\(\) returns a state one tick later .*Seen: clocks 1, 1"),
+        (_OneKey(), r"another key every tick, .*Seen: keys \[0, 0, 0\] at clocks \[1, 2, 12\]"),
         (_LooksSideways(), "a permutation of the lanes permutes the probabilities"),
         (_Global(), "the global generators .* stay untouched"),
         (_GlobalPython(), "the global generators .* stay untouched"),
@@ -165,5 +187,20 @@ def test_each_broken_rule_is_named(model, message):
 
 
 def test_at_is_that_many_ticks_from_the_start():
-    assert _Fine().at(1) == State(1)
-    assert _Fine().at(4) == State(4)
+    model = _Fine()
+    assert model.at(1) == model.start() == State(1, 0)
+    assert model.at(4) == model.advance(model.advance(model.advance(model.start())))
+    assert model.at(4).clock == 4
+
+
+def test_keys_differ_by_tick_and_repeat_from_the_start():
+    model, keys = _Fine(), []
+    for _ in range(2):
+        state = model.start()
+        keys.append([])
+        for _ in range(1000):
+            keys[-1].append(state.key)
+            state = model.advance(state)
+    assert keys[0] == keys[1]
+    assert len(set(keys[0])) == 1000
+    assert all(0 <= key < 2**64 for key in keys[0])

@@ -111,3 +111,79 @@ def test_a_damaged_log_is_named_with_its_line(tmp_path):
     assert done.returncode == 2
     assert "log.csv, line 3" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fragment"),
+    [
+        (["--world", "dataset=x"], "write --dataset x"),
+        (["--world", "id=3"], "has no option 'id'"),
+        (["--world", "vectorization_mode=sync"], "has no option 'vectorization_mode'"),
+        (["--world", "num_envs=0"], "num_envs = 0"),
+        (["--world", "positive=4"], "None for the synthetic crowd"),
+        (["--columns", "user=reader"], "None for the synthetic crowd"),
+        (["--set", "seed=3"], "has no option 'seed'"),
+        (["--set", "name=3"], "has no option 'name'"),
+    ],
+)
+def test_options_that_belong_elsewhere_are_refused(arguments, fragment, tmp_path):
+    done = smartrec("run", "--task", "1", "--agent", "thompson", *arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert fragment in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_agent_that_fails_is_named_with_its_line(tmp_path):
+    (tmp_path / "mymodule.py").write_text(AGENT.replace("return self.decide", "1 / 0\n        return self.decide"))
+    done = smartrec("run", "--task", "1", "--agent", "mymodule:MyAgent", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ZeroDivisionError" in done.stderr
+    assert "mymodule.py, line 10" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_arrows_still_shows_the_table(tmp_path):
+    env = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    options = ("--tasks", "1", "--seeds", "1", "--agents", "random", "--world", "n_users=50", "--out", "b")
+    done = smartrec("leaderboard", *options, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "b" / "leaderboard.md").exists()
+
+
+def test_a_run_is_stored_before_it_is_printed(tmp_path):
+    command = f"{sys.executable} -m smartrec run --task 1 --agent random --world n_users=50 --out r.jsonl | true"
+    subprocess.run(command, shell=True, cwd=tmp_path, capture_output=True, timeout=120)
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
+
+
+def test_the_file_of_somebody_else_is_left_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("my only copy")
+    done = smartrec("run", "--task", "1", "--agent", "random", "--out", "notes.txt", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (tmp_path / "notes.txt").read_text() == "my only copy"
+
+
+def test_an_agent_that_was_edited_runs_again(tmp_path):
+    path = tmp_path / "mymodule.py"
+    options = ("--tasks", "1", "--seeds", "1", "--agents", "mymodule:MyAgent", "--world", "n_users=50", "--out", "b")
+    for item, expected in ((2, "0.750"), (1, "0.100")):
+        path.write_text(AGENT.replace("2)", f"{item})"))
+        done = smartrec("leaderboard", *options, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        records = [json.loads(line) for line in (tmp_path / "b" / "records.jsonl").read_text().splitlines()]
+        assert f"{records[-1]['metrics']['final_expected']:.3f}" == expected
+
+
+@pytest.mark.parametrize("columns", ["40", "60", "80", "100"])
+def test_figures_are_never_cut(columns, monkeypatch, capsys):
+    from smartrec.evaluation.intervals import Interval
+    from smartrec.evaluation.table import Leaderboard, Row
+    from smartrec.tasks import show
+
+    names = ("final", "final_normalised", "regret", "decision_us")
+    row = Row("a_rather_long_name_of_an_agent", {name: Interval(0.123456, 0.01, 10) for name in names}, {0: 0.1})
+    monkeypatch.setattr(show, "LOG_WIDTH", int(columns))
+    show.print_leaderboard(Leaderboard("Title", "final", [row], {"random": 0.1}), [])
+    printed = capsys.readouterr().out
+    assert "0.123 ± 0.010" in printed
+    assert "…" not in printed
