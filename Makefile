@@ -19,13 +19,13 @@ leaderboard: $(VENV)/installed $(VENV)/recbole
 	$(BIN)/smartrec leaderboard --seeds $(SEEDS) --jobs $(JOBS)
 
 test: $(VENV)/tested $(VENV)/recbole
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 check: dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy -p smartrec
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
 dev: $(VENV)/tested .typing/smartrec
 

@@ -3,10 +3,11 @@
 ``A_i = ridge I + sum x x'``, ``theta_i = A_i^-1 sum x r``,
 ``score[n, i] = theta_i . x_n + alpha sqrt(x_n' A_i^-1 x_n)``
 
-Source: Li et al. 2010 (arXiv 1003.0146), algorithm 1. Departures: (1) ``x`` starts with a 1 unless ``intercept`` is off:
-without it plain Thompson sampling wins on the published tables of task 2; (2) all users of a batch are scored by two
-matrix products in single precision, while ``A``, its inverse and ``theta`` are kept and solved in double; (3) ties are
-broken at random for each user; (4) with a discount or a window only feedback is forgotten, never the ridge.
+Source: Li et al. 2010 (arXiv 1003.0146), algorithm 1. Departures: (1) ``x`` starts with a 1 unless ``intercept``
+is off: without it plain Thompson sampling wins on the published tables of task 2; (2) all users of a batch are
+scored by two matrix products in single precision, while ``A``, its inverse and ``theta`` are kept and solved in
+double; (3) ties are broken at random for each user; (4) with a discount or a window only feedback is forgotten,
+never the ridge.
 """
 
 from dataclasses import dataclass
