@@ -95,6 +95,9 @@ def _threshold(ratings: NDArray[np.float32]) -> float:
 
 
 def _find_columns(path: Path, names: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+    taken = [theirs for number, theirs in enumerate(columns.values()) if theirs in list(columns.values())[:number]]
+    if taken:
+        raise InvalidInput(f"columns maps two of ours to {taken[0]!r}; allowed: a column of its own for each")
     for ours in columns:
         if ours not in COMMON_NAMES:
             raise InvalidInput(

@@ -32,7 +32,7 @@ def feature_table(dataset: Dataset, items: IntArray) -> tuple[FloatArray, Rows]:
         float32 [U, I] probabilities, and report rows.
 
     Raises:
-        DataError: The users of the data set have no features.
+        DataError: The users of the data set have no features, or all answers are alike.
     """
     if dataset.users.features.shape[1] == 0:
         raise DataError(f"{dataset.name} has no user features, which task 2 needs; take ml-100k or ml-1m")
@@ -46,6 +46,7 @@ def feature_table(dataset: Dataset, items: IntArray) -> tuple[FloatArray, Rows]:
         table = model.probability(users, np.broadcast_to(items, (len(users), len(items))), State())
         return {"table": table.astype(np.float32)}, rows
 
+    _require_two_answers(dataset)
     key = {
         "data": dataset.digest(),
         "items": items.tolist(),
@@ -66,7 +67,7 @@ def preferences(dataset: Dataset, items: IntArray) -> tuple[Preferences, Rows]:
         items: int [I], which items.
 
     Raises:
-        DataError: Fewer than two users or items.
+        DataError: Fewer than two users or items, or answers that are all alike.
     """
 
     def fit() -> tuple[Arrays, Rows]:
@@ -79,9 +80,20 @@ def preferences(dataset: Dataset, items: IntArray) -> tuple[Preferences, Rows]:
         model = Preferences.fit(log, dataset.positive, rank)
         return {"users": model.user_factors, "items": model.item_factors}, rows
 
+    _require_two_answers(dataset)
     key = {"data": dataset.digest(), **_made_by()}
     arrays, rows = cached(f"hidden preferences on {dataset.name}", key, fit)
     return Preferences(arrays["users"], arrays["items"][items]), rows
+
+
+def _require_two_answers(dataset: Dataset) -> None:
+    clicks = dataset.interactions.positive(dataset.positive)
+    if clicks.all() or not clicks.any():
+        share = "every" if clicks.all() else "no"
+        raise DataError(
+            f"{dataset.name}: {share} answer is a click (rating >= {dataset.positive:g}), so there is nothing to tell "
+            "apart; give the rating from which an answer is a click, positive=..."
+        )
 
 
 def _made_by() -> dict[str, Any]:

@@ -60,7 +60,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         if options:
             raise InvalidConfig(f"reset takes no options; it was given {sorted(options)}")
         if seed is not None or self._stream is None:
-            super().reset(seed=seed)
+            super().reset(seed=int(seed) if isinstance(seed, np.integer) else seed)
             self._stream = VisitStream(self.batch.crowd, self.batch.settings, int(self.np_random.integers(2**63)))
             self._answers = None
         if self._looks_up:

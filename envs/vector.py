@@ -45,7 +45,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number >= 1")
         self.settings = (settings or Settings()).for_crowd(crowd.n_users, crowd.n_items)
         self.crowd = crowd = with_candidates(crowd, self.settings)
-        self.num_envs = num_envs
+        self.num_envs = num_envs = int(num_envs)
         if self.settings.history:
             require_divisor(num_envs, self.users_per_iteration, "users show their history")
         self.single_observation_space = observation_space(crowd, self.settings)
@@ -99,7 +99,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
             raise InvalidConfig(f"reset takes no options; it was given {sorted(options)}; pass none")
         if isinstance(seed, (list, tuple)):
             raise InvalidConfig(f"seed = {seed!r}; allowed: one whole number, all lanes are of one world")
-        super().reset(seed=seed)
+        super().reset(seed=int(seed) if isinstance(seed, np.integer) else seed)
         if seed is not None or self._stream is None:
             self._stream = VisitStream(self.crowd, self.settings, int(self.np_random.integers(2**63)))
         self._lanes = self._stream.take(self.num_envs)
@@ -167,8 +167,8 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
     def references(self, clocks: Sequence[int]) -> References:
         """Return expected rewards a visit, mean over ``clocks``, of policies that know the truth.
 
-        Exact for a choice that judges each position by itself. Where users may be shown different items, the
-        best fixed slate is not defined and is NaN.
+        Random and oracle are exact (with a logit choice, random to 1e-6). The best fixed slate is NaN where users
+        may be shown different items, or where the choice does not judge each position by itself.
 
         Raises:
             InvalidConfig: No clocks, or one that is not in 1 .. iterations + 1.

@@ -32,7 +32,7 @@ class Counts(Evidence):
 
     def mean(self, unseen: float) -> FloatArray:
         """Return clicks a showing, float [I]; ``unseen`` where an item was never shown."""
-        means: FloatArray = np.full(len(self.sums), unseen)
+        means: FloatArray = np.full(len(self.sums), float(unseen))
         return np.divide(self.clicks, self.shown, out=means, where=self.shown > 0)
 
     def grow(self, came: NewItems, prior: FloatArray | None = None) -> None:

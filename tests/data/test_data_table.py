@@ -200,3 +200,10 @@ def test_csv_and_parquet_agree_on_many_rows(tmp_path):
     one, other = (load_table(tmp_path / name) for name in ("log.csv", "log.parquet"))
     assert one.digest() == other.digest()
     assert rows_of(one)[:50] == [(u, i, pytest.approx(r), t) for u, i, r, t in table[:50].itertuples(index=False)]
+
+
+def test_a_column_cannot_stand_for_two(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("reader,book\n1,2\n")
+    with pytest.raises(InvalidInput, match="maps two of ours to 'reader'"):
+        load_table(path, {"user": "reader", "item": "reader"})

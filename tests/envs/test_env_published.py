@@ -240,3 +240,10 @@ def test_popularity_in_a_log_is_its_shrunk_share(tmp_path):
     env = gym.make_vec("SmartRec/Task1-v0", dataset=str(tmp_path / "log.csv"), positive=1).unwrapped
     assert _scores(env)[0] == pytest.approx([(4 + 6) / (8 + 10), (2 + 6) / (2 + 10)])
     assert env.crowd.item_labels == ("a", "b")
+
+
+def test_a_log_of_nothing_but_clicks_is_refused(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,item_id\n" + "".join(f"{user},{item}\n" for user in range(30) for item in range(20)))
+    with pytest.raises(DataError, match="every answer is a click"):
+        gym.make("SmartRec/Task4-v0", dataset=str(path))
