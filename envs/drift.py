@@ -1,13 +1,14 @@
 """Task 3: what users like turns around."""
 
+from dataclasses import replace
 from typing import Any
 
-from smartrec.envs.crowd import Crowd
-from smartrec.envs.popularity import popularity_of
+from smartrec.envs.popularity import popular_crowd
 from smartrec.envs.settings import Settings
 from smartrec.envs.single import RecommendationEnv, single_options
 from smartrec.envs.vector import RecommendationVectorEnv
 from smartrec.response_models.drift import DriftingPopularity
+from smartrec.response_models.popularity import Popularity
 
 
 class DriftVectorEnv(RecommendationVectorEnv):
@@ -58,9 +59,10 @@ class DriftVectorEnv(RecommendationVectorEnv):
 
     def __init__(self, num_envs: int = 1, **options: Any) -> None:
         settings = Settings(iterations=30).updated(options, "SmartRec/Task3-v0")
-        popularity, n_users, labels, about = popularity_of(settings)
-        crowd = Crowd(DriftingPopularity(popularity), n_users, item_labels=labels, about=f"{about}, drifting")
-        super().__init__(crowd, settings, num_envs)
+        crowd = popular_crowd(settings)
+        assert isinstance(crowd.model, Popularity)
+        model = DriftingPopularity(crowd.model.popularity)
+        super().__init__(replace(crowd, model=model, about=f"{crowd.about}, drifting"), settings, num_envs)
 
 
 class DriftEnv(RecommendationEnv):

@@ -11,6 +11,7 @@ from smartrec.data.interactions import Dataset, Interactions
 from smartrec.response_models.base import ResponseModel, State
 from smartrec.response_models.cache import Arrays, Rows, cached
 from smartrec.response_models.features import Features
+from smartrec.response_models.popularity import Popularity
 from smartrec.response_models.preferences import Preferences
 from smartrec.response_models.report import quality, report_rows
 
@@ -84,6 +85,27 @@ def preferences(dataset: Dataset, items: IntArray) -> tuple[Preferences, Rows]:
     key = {"data": dataset.digest(), **_made_by()}
     arrays, rows = cached(f"hidden preferences on {dataset.name}", key, fit)
     return Preferences(arrays["users"], arrays["items"][items]), rows
+
+
+def fit_popularity(dataset: Dataset) -> tuple[FloatArray, Rows]:
+    """Fit the popularity of all items; the report shows that it is the item mean, the baseline of the other models.
+
+    Args:
+        dataset: Any log.
+
+    Returns:
+        float [I] of all items of the data set, and report rows on the last fifth of each user's answers.
+
+    Raises:
+        DataError: The answers are all alike.
+    """
+    _require_two_answers(dataset)
+    log = dataset.interactions
+    last = _last_of_each_user(log, HELD_OUT)
+    train, test = log.select(~last), log.select(last)
+    model = Popularity.fit(train, dataset.positive)
+    rows = _report(model, train, test, dataset.positive, "last fifth of each user's answers")
+    return Popularity.fit(log, dataset.positive).popularity, rows
 
 
 def _require_two_answers(dataset: Dataset) -> None:

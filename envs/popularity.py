@@ -3,9 +3,9 @@
 from typing import Any
 
 from smartrec import data
-from smartrec.core.arrays import FloatArray
 from smartrec.data import sber
 from smartrec.envs.crowd import Crowd
+from smartrec.envs.fitted import fit_popularity
 from smartrec.envs.settings import Settings
 from smartrec.envs.single import RecommendationEnv, single_options
 from smartrec.envs.vector import RecommendationVectorEnv
@@ -62,9 +62,7 @@ class PopularityVectorEnv(RecommendationVectorEnv):
 
     def __init__(self, num_envs: int = 1, **options: Any) -> None:
         settings = Settings().updated(options, "SmartRec/Task1-v0")
-        popularity, n_users, labels, about = popularity_of(settings)
-        crowd = Crowd(Popularity(popularity), n_users, item_labels=labels, about=about)
-        super().__init__(crowd, settings, num_envs)
+        super().__init__(popular_crowd(settings), settings, num_envs)
 
 
 class PopularityEnv(RecommendationEnv):
@@ -74,8 +72,8 @@ class PopularityEnv(RecommendationEnv):
         super().__init__(PopularityVectorEnv(**single_options(options)))
 
 
-def popularity_of(settings: Settings) -> tuple[FloatArray, int, tuple[str, ...], str]:
-    """Return click probabilities [I], U, item labels and a line on where they come from."""
+def popular_crowd(settings: Settings) -> Crowd:
+    """Return a crowd whose users all like the same items."""
     if settings.dataset == "synthetic":
         popularity = Popularity.breads(settings.n_items or N_ITEMS).popularity
         about = "breads with known popularity"
@@ -84,15 +82,19 @@ def popularity_of(settings: Settings) -> tuple[FloatArray, int, tuple[str, ...],
         popularity = published[: settings.limited("n_items", len(published))]
         about = "breads of the published table"
     else:
-        return _popularity_in_log(settings)
+        return _crowd_of_log(settings)
     labels = tuple(f"bread {item}" for item in range(len(popularity)))
-    return popularity, settings.n_users or N_USERS, labels, about
+    return Crowd(Popularity(popularity), settings.n_users or N_USERS, item_labels=labels, about=about)
 
 
-def _popularity_in_log(settings: Settings) -> tuple[FloatArray, int, tuple[str, ...], str]:
+def _crowd_of_log(settings: Settings) -> Crowd:
     dataset = data.load(settings.dataset, settings.columns, settings.positive)
     items = dataset.interactions.most_rated(settings.n_items or min(N_ITEMS, len(dataset.items.ids)))
-    popularity = Popularity.fit(dataset.interactions, dataset.positive).popularity[items]
-    labels = tuple(dataset.items.labels[item] for item in items)
-    n_users = settings.limited("n_users", len(dataset.users.ids))
-    return popularity, n_users, labels, f"share of positive answers on {dataset.name}"
+    popularity, report = fit_popularity(dataset)
+    return Crowd(
+        Popularity(popularity[items]),
+        settings.limited("n_users", len(dataset.users.ids)),
+        item_labels=tuple(dataset.items.labels[item] for item in items),
+        about=f"share of positive answers on {dataset.name}",
+        report=report,
+    )

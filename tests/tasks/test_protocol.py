@@ -102,7 +102,7 @@ def test_task_4_agents_lie_between_random_and_what_no_personal_taste_can_beat(ag
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("task", [2, 4])
+@pytest.mark.parametrize("task", [1, 2, 3, 4])
 def test_real_movielens_is_fitted_reported_and_played(task):
     world = {"dataset": "ml-100k"}
     crowd = gym.make_vec(f"SmartRec/Task{task}-v0", num_envs=1, **world).unwrapped.crowd
@@ -112,7 +112,8 @@ def test_real_movielens_is_fitted_reported_and_played(task):
         assert "Star Wars (1977)" in crowd.item_labels
         assert crowd.report[0][1] == "last fifth by time"
     found = play(task, "thompson", world=world, seeds=[0])
-    assert found["final_random"] < found["final_expected"] < found["final_oracle"]
+    assert found["loop"] > found["loop_random"]
+    assert found["final_expected"] <= found["final_oracle"] + 1e-9
 
 
 @pytest.mark.data
