@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +45,6 @@ def test_there_are_notebooks():
 @pytest.mark.slow
 @each_notebook
 def test_notebook_runs_offline_and_its_claims_hold(path, tmp_path, monkeypatch):
-    nbformat = pytest.importorskip("nbformat")
-    nbclient = pytest.importorskip("nbclient")
     write_kernel(tmp_path / "jupyter", monkeypatch)
     write_startup(tmp_path / "ipython", monkeypatch)
     monkeypatch.setenv("SMARTREC_QUICK", "1")
