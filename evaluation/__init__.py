@@ -1,5 +1,6 @@
 """Judging agents: the loop, metrics, records, intervals, leaderboards and plots."""
 
+from smartrec.evaluation.episodes import mean_return
 from smartrec.evaluation.intervals import Interval, mean_interval
 from smartrec.evaluation.loop import run
 from smartrec.evaluation.metrics import METRICS
@@ -23,6 +24,7 @@ __all__ = [
     "leaderboard",
     "markdown",
     "mean_interval",
+    "mean_return",
     "read_records",
     "run",
     "save_figure",

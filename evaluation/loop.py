@@ -7,17 +7,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import digest, require, to_dict
-from smartrec.core.decision import Candidates, Decision, Mask
+from smartrec.core.decision import Candidates, Decision
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.provenance import code_of
 from smartrec.core.seeding import generators
 from smartrec.core.transitions import Transitions
 from smartrec.core.world import World
 from smartrec.evaluation.behaviour import Showings, recovery_of
+from smartrec.evaluation.episodes import Episodes, last_seen, seen
 from smartrec.evaluation.metrics import Ledger, normalised
 from smartrec.evaluation.record import RunRecord, checkout, versions
 
@@ -57,7 +57,8 @@ def run(
         progress: Called after every step.
 
     Returns:
-        The record; for other environments without the figures that need the truth.
+        The record; for other environments ``loop`` is the mean return of the episodes that ended, and the figures that
+        need the truth are left out.
 
     Raises:
         InvalidConfig: Options out of range, or an agent that needs its feedback in order and would not get it.
@@ -97,14 +98,14 @@ class _Loop:
     def __init__(self, agent: Any, envs: Any, world: World | None, steps: int, delay: int, loss: float) -> None:
         self.agent, self.envs, self.steps, self.delay, self.loss = agent, envs, steps, delay, loss
         self.visits = world.iterations * world.users_per_iteration if world else steps * envs.num_envs
-        self.ledger = Ledger.of(self.visits)
+        self.ledger = Ledger.of(self.visits if world else 0)
         problem = agent.problem if world is None else world.problem
         self.showings = None if problem.items is None else Showings(problem.items, problem.item_features)
         self.decision_s = self.learning_s = 0.0
-        self.lost = self.scored = 0
+        self.lost = 0
         self._pending: deque[Transitions] = deque()
         self._reference = world is not None
-        self._reset_steps = envs.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
+        self.episodes = Episodes(envs)
 
     def serve(self, seed: int, progress: Progress | None) -> None:
         """Run all steps, then deliver what is pending."""
@@ -115,10 +116,9 @@ class _Loop:
             base.reference = True
         try:
             raw, _ = self.envs.reset(seed=seed)
-            observation, allowed = _seen(raw)
-            first = np.ones(self.envs.num_envs, bool)
+            observation, allowed = seen(raw)
             for step in range(self.steps):
-                observation, allowed, first = self._step(step, observation, allowed, first, loss_rng)
+                observation, allowed = self._step(step, observation, allowed, loss_rng)
                 if progress is not None:
                     progress(step + 1, self.steps)
             while self._pending:
@@ -128,18 +128,12 @@ class _Loop:
                 base.reference = before
 
     def _step(
-        self,
-        step: int,
-        observation: Observation,
-        allowed: Candidates | None,
-        first: BoolArray,
-        loss_rng: np.random.Generator,
-    ) -> tuple[Observation, Candidates | None, BoolArray]:
-        decision = self._act(observation, first, allowed)
+        self, step: int, observation: Observation, allowed: Candidates | None, loss_rng: np.random.Generator
+    ) -> tuple[Observation, Candidates | None]:
+        decision = self._act(observation, self.episodes.first, allowed)
         raw, reward, terminated, truncated, info = self.envs.step(decision.action)
-        next_observation, next_allowed = _seen(raw)
-        lanes = len(first)
-        visit = info.get("visit", np.arange(step * lanes, (step + 1) * lanes))
+        next_observation, next_allowed = seen(last_seen(raw, info))
+        visit = info.get("visit", self.episodes.number.copy())
         responses = info.get("responses", reward[:, None])
         transitions = Transitions(
             observation=observation,
@@ -151,18 +145,17 @@ class _Loop:
             terminated=terminated,
             truncated=truncated,
             visit=visit,
-            step=np.full(lanes, step),
+            step=np.full(len(reward), step),
             allowed=allowed,
             next_allowed=next_allowed,
         )
-        counted = visit < self.visits
-        if self._reset_steps:
-            counted &= ~first if step else True
+        counted = visit < self.visits if self._reference else ~self.episodes.idle
+        self.episodes.step(reward, terminated | truncated)
         if not counted.all():
             transitions = transitions[counted]
         self._score(transitions, info, counted)
         self._deliver(transitions, loss_rng)
-        return next_observation, next_allowed, terminated | truncated
+        return seen(raw)
 
     def _act(self, observation: Observation, first: BoolArray, allowed: Candidates | None) -> Decision:
         started = time.perf_counter()
@@ -171,12 +164,11 @@ class _Loop:
         return decision
 
     def _score(self, transitions: Transitions, info: dict[str, Any], counted: BoolArray) -> None:
-        visit = transitions.visit
-        self.scored += len(visit)
-        self.ledger.reward[visit] += transitions.reward
         if self.showings is not None:
             self.showings.add(transitions.items)
         if self._reference:
+            visit = transitions.visit
+            self.ledger.reward[visit] += transitions.reward
             self.ledger.expected[visit] += info["expected_reward"][counted]
             self.ledger.best[visit] += info["best_expected_reward"][counted]
             self.ledger.random[visit] += info["random_expected_reward"][counted]
@@ -224,8 +216,8 @@ class _Loop:
         return metrics, self.ledger.curve(world.iterations)
 
     def returns(self) -> tuple[dict[str, float], list[list[float]]]:
-        """Return metrics of a run on any other environment: the mean reward a step."""
-        return {"loop": float(self.ledger.reward.sum() / self.scored), **self._behaviour(), **self._times()}, []
+        """Return metrics of a run on any other environment: the mean return of its episodes."""
+        return {"loop": self.episodes.mean_return, **self._behaviour(), **self._times()}, []
 
     def _behaviour(self) -> dict[str, float]:
         return {} if self.showings is None else self.showings.figures()
@@ -247,7 +239,7 @@ def _census(agent: Any, world: World, clock: int, *, explore: bool) -> tuple[flo
         lanes = len(visits.visit)
         first = np.ones(lanes, bool)
         while not visits.done:
-            observation, allowed = _seen(visits.observation)
+            observation, allowed = seen(visits.observation)
             decision = agent.act(observation, first=first, allowed=allowed, explore=explore)
             outcome = visits.respond(decision.action)
             reward, expected = reward + outcome.reward.sum(), expected + outcome.expected.sum()
@@ -263,15 +255,6 @@ def _as_shown(decision: Decision, info: dict[str, Any]) -> Decision:
     if "shown" not in info or not info["replaced"].any():
         return decision
     return Decision(info["shown"].reshape(decision.action.shape), None, decision.extras)
-
-
-def _seen(raw: Any) -> tuple[Observation, Candidates | None]:
-    """Split what an environment shows into what an agent sees and what it may choose from."""
-    if not isinstance(raw, dict):
-        return {"observation": np.asarray(raw)}, None
-    if "allowed" not in raw:
-        return raw, None
-    return {key: value for key, value in raw.items() if key != "allowed"}, Mask(raw["allowed"].astype(bool))
 
 
 def _record(

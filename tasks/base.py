@@ -50,7 +50,8 @@ class Task:
         question: In one line.
         headline: Metric that decides.
         settings: The first is quick, the second the default.
-        contenders: Rows of its leaderboard.
+        contenders: Rows of its leaderboard, seconds each.
+        deep: Further rows, shown where asked for: they take minutes, or packages of an extra.
         tags: Abilities that it asks for.
     """
 
@@ -60,6 +61,7 @@ class Task:
     headline: str
     settings: tuple[Setting, ...]
     contenders: tuple[Contender, ...]
+    deep: tuple[Contender, ...]
     tags: frozenset[str]
 
     def setting(self, dataset: str = "synthetic", **options: Any) -> Setting:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from smartrec.agents import make
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, OutputError
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, MissingExtra, OutputError
 from smartrec.core.files import atomic_write
 from smartrec.data.sber import find_tables
 from smartrec.evaluation.plots import curves, save_figure
@@ -51,7 +51,12 @@ class Entry:
 
 
 def plan(
-    tasks: Sequence[str], datasets: Sequence[str], agents: Sequence[str], options: dict[str, Any]
+    tasks: Sequence[str],
+    datasets: Sequence[str],
+    agents: Sequence[str],
+    options: dict[str, Any],
+    *,
+    deep: bool = False,
 ) -> tuple[list[Entry], list[str]]:
     """Choose the tables, and make each world once so that what is wrong shows before anything runs.
 
@@ -60,6 +65,7 @@ def plan(
         datasets: Names or paths; empty takes synthetic crowds, and real data where they are.
         agents: Labels of the tasks' rows, registered names or ``module:Class``; empty takes the tasks' rows.
         options: Further keyword arguments of the environments.
+        deep: Whether ``agents`` left empty takes the deep rows too.
 
     Returns:
         Tables, and lines that say what was left out and why.
@@ -76,7 +82,9 @@ def plan(
     for name, dataset in wanted:
         task: Task = TASKS.get(name)
         try:
-            entry, unfit = _entry(task, task.setting(dataset, **options), agents, strict=bool(tasks))
+            entry, unfit = _entry(
+                task, task.setting(dataset, **options), contenders_of(task, agents, deep), strict=bool(tasks)
+            )
             entries += [entry] if entry.contenders else []
             left_out += unfit
         except DataNotFound as error:
@@ -90,11 +98,11 @@ def plan(
     return entries, left_out
 
 
-def contenders_of(task: Task, agents: Sequence[str]) -> tuple[Contender, ...]:
+def contenders_of(task: Task, agents: Sequence[str], deep: bool = False) -> tuple[Contender, ...]:
     """Return the rows of a task with these labels; other names are agents with their default options."""
     if not agents:
-        return task.contenders
-    rows = {row.label: row for row in task.contenders}
+        return task.contenders + task.deep if deep else task.contenders
+    rows = {row.label: row for row in task.contenders + task.deep}
     return tuple(rows.get(name, Contender(name, name)) for name in agents)
 
 
@@ -126,7 +134,7 @@ def table_of(entry: Entry, records: Sequence[RunRecord]) -> Leaderboard:
     return leaderboard(entry.title, records, entry.task.headline)
 
 
-def _entry(task: Task, setting: Setting, agents: Sequence[str], *, strict: bool) -> tuple[Entry, list[str]]:
+def _entry(task: Task, setting: Setting, contenders: Sequence[Contender], *, strict: bool) -> tuple[Entry, list[str]]:
     """Return a table to be, and lines on the agents that cannot play it; with ``strict`` those are errors."""
     envs = task.make(setting)
     world: Any = envs.unwrapped
@@ -138,11 +146,11 @@ def _entry(task: Task, setting: Setting, agents: Sequence[str], *, strict: bool)
     notes += [f"{name}: {value}" for name, value in crowd.report]
     fit: list[Contender] = []
     unfit: list[str] = []
-    for row in contenders_of(task, agents):
+    for row in contenders:
         try:
             make(row.agent, envs, seed=0, **row.config)
             fit.append(row)
-        except InvalidConfig as error:
+        except (InvalidConfig, MissingExtra) as error:
             if strict:
                 raise
             unfit.append(f"Task {task.name}: {row.label} is left out: {error}")

@@ -167,6 +167,9 @@ def leaderboard_command(
         typer.Option(help="Data set or path. Repeatable. Default: synthetic, and ml-100k where it is found."),
     ] = None,
     agents: Annotated[str, typer.Option(help="Rows with commas; a name or module:Class. Default: all.")] = "",
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also deep agents, recommenders and other rows that take minutes.")
+    ] = False,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each row.")] = 10,
     first_seed: Annotated[int, typer.Option(min=0, help="First seed; tune on seeds below 1000.")] = 1000,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
@@ -181,7 +184,7 @@ def leaderboard_command(
 
     store = board.open_store(out)
     options = _world_options(world, columns)
-    entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options)
+    entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options, deep=deep)
     numbers = range(first_seed, first_seed + seeds)
     tables = []
     try:

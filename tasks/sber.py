@@ -34,6 +34,7 @@ TASK_1 = Task(
     headline="final",
     settings=(QUICK, SYNTHETIC, SLATES),
     contenders=COUNTING,
+    deep=(),
     tags=frozenset({"popularity"}),
 )
 TASK_2 = Task(
@@ -43,6 +44,7 @@ TASK_2 = Task(
     headline="final",
     settings=(QUICK, SYNTHETIC, MOVIELENS),
     contenders=COUNTING + LINEAR,
+    deep=(),
     tags=frozenset({"features"}),
 )
 TASK_3 = Task(
@@ -52,6 +54,7 @@ TASK_3 = Task(
     headline="loop",
     settings=(Setting("quick", {"n_users": 500}), SYNTHETIC, SLATES),
     contenders=COUNTING,
+    deep=(),
     tags=frozenset({"drift"}),
 )
 TASK_4 = Task(
@@ -65,5 +68,6 @@ TASK_4 = Task(
         MOVIELENS,
     ),
     contenders=COUNTING,
+    deep=(),
     tags=frozenset({"hidden preferences", "slates"}),
 )

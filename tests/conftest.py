@@ -19,6 +19,16 @@ NEEDS = {
 _left_out: dict[str, int] = {}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all-seeds", action="store_true", help="learning tests on all five seeds, not on one")
+
+
+@pytest.fixture(scope="session")
+def learning_seeds(request: pytest.FixtureRequest) -> list[int]:
+    """Seeds of a test that trains an agent for minutes: one in CI, five under ``make test-slow``."""
+    return list(range(5)) if request.config.getoption("--all-seeds") else [0]
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for marker, (present, _) in NEEDS.items():
         if present():

@@ -151,33 +151,6 @@ def test_an_agent_that_needs_order_refuses_delay():
         run(Ordered(envs.unwrapped.problem, seed=0), envs, seed=0, feedback_delay=1)
 
 
-class Counting(gym.Env):
-    """Pays the number of the step in the episode, 1, 2, 3; ends after three."""
-
-    observation_space = gym.spaces.Box(0, 3, (1,))
-    action_space = gym.spaces.Discrete(2)
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.t = 0
-        return np.zeros(1, np.float32), {}
-
-    def step(self, action):
-        self.t += 1
-        return np.full(1, self.t, np.float32), float(self.t), self.t == 3, False, {}
-
-
-@pytest.mark.parametrize("mode", list(gym.vector.AutoresetMode)[:2])
-def test_other_environments_run_without_reset_steps_taken_for_rewards(mode):
-    envs = gym.vector.SyncVectorEnv([Counting] * 2, autoreset_mode=mode)
-    spy = Spy(agents.registry.problem_of(envs), seed=0)
-    spy.act = lambda observation, **_: Decision(np.zeros(len(observation["observation"]), int))
-    record = run(spy, envs, seed=0, steps=12)
-    rewards = np.concatenate([t.reward for _, t in spy.seen])
-    assert (rewards > 0).all()
-    assert record.metrics["loop"] == pytest.approx(2.0)
-
-
 class RepeatsItself(Spy):
     """Shows the same item three times."""
 

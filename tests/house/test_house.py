@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import smartrec
+from smartrec.agents.registry import AGENTS
 
 ROOT = Path(__file__).parents[2]
 ROOMS = smartrec.ROOMS
@@ -71,8 +72,7 @@ def test_rooms_import_only_whom_they_may(module):
 
 
 def test_agents_never_import_another_algorithm():
-    algorithms = {m for m in MODULES if re.fullmatch(r"smartrec\.agents\.(bandits|deep|recommenders)\..+", m)}
-    algorithms -= {f"smartrec.agents.bandits.{part}" for part in ("counts", "linear", "experience")}
+    algorithms = {AGENTS.entry(name).target.partition(":")[0] for name in AGENTS}
     for module in algorithms:
         assert not algorithms & set(imports_of(MODULES[module])), module
 
@@ -99,11 +99,11 @@ def test_package_list_matches_the_folders():
 
 
 def test_every_registered_name_resolves():
-    from smartrec.agents import AGENTS
+    from smartrec.agents.encoders.registry import ENCODERS
     from smartrec.data import DATASETS
     from smartrec.tasks import TASKS
 
-    for registry in (AGENTS, DATASETS, TASKS):
+    for registry in (AGENTS, ENCODERS, DATASETS, TASKS):
         for name in registry:
             assert registry.get(name) is not None
             assert registry.entry(name).about

@@ -1,0 +1,1 @@
+"""Other libraries' learners in our worlds, and as agents."""

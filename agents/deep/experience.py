@@ -1,0 +1,211 @@
+"""Experience: the last transitions on preallocated arrays, sampled as tensors."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from smartrec.core.arrays import Array, FloatArray, IntArray
+from smartrec.core.config import require
+from smartrec.core.decision import Candidates, Mask
+from smartrec.core.problem import Problem
+from smartrec.core.transitions import Transitions
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B transitions as tensors.
+
+    Attributes:
+        observation: [B, ...] a part.
+        action: Items int64 [B, K], or vectors float32 [B, D].
+        responses: float32 [B, K].
+        observed: bool [B, K].
+        reward: float32 [B].
+        next_observation: [B, ...] a part; the observation itself where nothing is ever bootstrapped.
+        discount: float32 [B], what the value of ``next_observation`` counts: 0 where the episode terminated.
+        allowed: bool [B, I], or None where every item always was.
+        next_allowed: bool [B, I], or None.
+        extras: What the decision carried, [B, ...] a part.
+        rows: int [B], places in the experience.
+        weight: float32 [B], correction for sampling by priority; ones where it was uniform.
+    """
+
+    observation: dict[str, Tensor]
+    action: Tensor
+    responses: Tensor
+    observed: Tensor
+    reward: Tensor
+    next_observation: dict[str, Tensor]
+    discount: Tensor
+    allowed: Tensor | None
+    next_allowed: Tensor | None
+    extras: dict[str, Tensor]
+    rows: IntArray
+    weight: Tensor
+
+
+class Experience:
+    """A ring of the last ``capacity`` transitions.
+
+    Arrays are allocated when the first transitions come, in single precision; masks take a bit an item.
+
+    Args:
+        problem: What the transitions are of.
+        capacity: Most transitions kept, >= 1.
+        priority: Exponent alpha of priorities: 0 samples uniformly, 1 in proportion to them (Schaul et al. 2016,
+            arXiv 1511.05952). 0..1.
+        correction: Exponent beta of the weights that correct for it, 0..1.
+        device: Where sampled tensors go.
+
+    Attributes:
+        size: Transitions kept now.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        capacity: int,
+        *,
+        priority: float = 0.0,
+        correction: float = 0.4,
+        device: str = "cpu",
+    ) -> None:
+        require(capacity >= 1, "capacity", capacity, "a whole number >= 1")
+        require(0 <= priority <= 1, "priority", priority, "0 to 1")
+        require(0 <= correction <= 1, "correction", correction, "0 to 1")
+        self._problem, self._capacity, self._device = problem, capacity, device
+        self._alpha, self._beta = priority, correction
+        self._columns: dict[str, Array] = {}
+        self._next = self.size = 0
+
+    def record(self, transitions: Transitions, discount: FloatArray | None = None) -> None:
+        """Keep transitions; the oldest give way.
+
+        Args:
+            transitions: B of them.
+            discount: float [B], what the value of the next observation counts; None takes the problem's, and 0 where
+                the episode terminated.
+        """
+        if discount is None:
+            discount = np.where(transitions.terminated, 0.0, self._problem.discount)
+        columns = self._rows_of(transitions, discount)
+        count = len(transitions)
+        if count > self._capacity:
+            columns = {name: rows[-self._capacity :] for name, rows in columns.items()}
+            count = self._capacity
+        places = (self._next + np.arange(count)) % self._capacity
+        for name, rows in columns.items():
+            self._column(name, rows)[places] = rows
+        for name in ("allowed", "next_allowed"):
+            if name in self._columns and name not in columns:
+                self._columns[name][places] = 255
+        self._next = (self._next + count) % self._capacity
+        self.size = min(self.size + count, self._capacity)
+
+    def sample(self, count: int, rng: np.random.Generator) -> Batch:
+        """Return ``count`` transitions drawn with replacement.
+
+        Raises:
+            IndexError: There are none yet.
+        """
+        if self.size == 0:
+            raise IndexError("the experience is empty; record transitions before sampling")
+        if self._alpha == 0:
+            return self.batch(rng.integers(self.size, size=count))
+        share = self._columns["priority"][: self.size] ** self._alpha
+        upper = np.cumsum(share, dtype=np.float64)
+        rows = np.searchsorted(upper, rng.random(count) * upper[-1], side="right").clip(max=self.size - 1)
+        weight = (upper[-1] / (self.size * share[rows])) ** self._beta
+        return self.batch(rows, weight / weight.max())
+
+    def prioritise(self, rows: IntArray, errors: Array) -> None:
+        """Set priorities: sizes of the temporal-difference errors [B] of sampled ``rows`` [B]."""
+        self._columns["priority"][rows] = np.abs(errors) + 1e-6
+
+    def batch(self, rows: IntArray, weight: FloatArray | None = None) -> Batch:
+        """Return the transitions in places ``rows`` [B] as tensors."""
+        taken = {name: column[rows] for name, column in self._columns.items() if name != "priority"}
+        observation = self._parts("observation.", taken)
+        return Batch(
+            observation=observation,
+            action=self._tensor(taken["action"]),
+            responses=self._tensor(taken["responses"]),
+            observed=self._tensor(taken["observed"]),
+            reward=self._tensor(taken["reward"]),
+            next_observation=self._parts("next.", taken) or observation,
+            discount=self._tensor(taken["discount"]),
+            allowed=self._mask(taken.get("allowed")),
+            next_allowed=self._mask(taken.get("next_allowed")),
+            extras=self._parts("extras.", taken),
+            rows=rows,
+            weight=self._tensor(np.ones(len(rows), np.float32) if weight is None else weight.astype(np.float32)),
+        )
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what is kept, and where the next transition goes."""
+        kept = {f"columns.{name}": column[: self.size] for name, column in self._columns.items()}
+        return {"next": self._next, "size": self.size, **kept}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Undo ``get_state``."""
+        self._next, self.size = int(state["next"]), int(state["size"])
+        self._columns = {}
+        for name, rows in state.items():
+            if name.startswith("columns."):
+                self._column(name.removeprefix("columns."), rows)[: self.size] = rows
+
+    def _rows_of(self, transitions: Transitions, discount: FloatArray) -> dict[str, Array]:
+        """Return transitions as columns [B, ...]."""
+        vectors = self._problem.items is None
+        columns: dict[str, Array] = {
+            "action": transitions.decision.action if vectors else transitions.items,
+            "responses": transitions.responses,
+            "observed": transitions.observed,
+            "reward": transitions.reward,
+            "discount": discount,
+        }
+        columns.update({f"observation.{key}": part for key, part in transitions.observation.items()})
+        columns.update({f"extras.{key}": part for key, part in transitions.decision.extras.items()})
+        if self._problem.discount > 0:
+            columns.update({f"next.{key}": part for key, part in transitions.next_observation.items()})
+        for name in ("allowed", "next_allowed"):
+            known: Candidates | None = getattr(transitions, name)
+            if known is not None:
+                columns[name] = np.packbits(self._table(known, len(transitions)), axis=1)
+        if self._alpha:
+            # What was never sampled is sampled soon.
+            top = self._columns["priority"][: self.size].max() if self.size else 1.0
+            columns["priority"] = np.full(len(transitions), top)
+        return columns
+
+    def _column(self, name: str, like: Array) -> Array:
+        """Return a column; a mask that comes late says of earlier transitions that all was allowed."""
+        if name not in self._columns:
+            kind = np.float32 if like.dtype.kind == "f" else like.dtype
+            column = np.zeros((self._capacity, *like.shape[1:]), kind)
+            if name.endswith("allowed"):
+                column[:] = 255
+            self._columns[name] = column
+        return self._columns[name]
+
+    def _table(self, known: Candidates, count: int) -> Array:
+        items = self._problem.items or 0
+        if isinstance(known, Mask):
+            return np.broadcast_to(known.allowed, (count, items))
+        table = np.zeros((count, items + 1), bool)
+        np.put_along_axis(table, known.items, True, axis=1)  # -1 marks the column that is cut off
+        return table[:, :items]
+
+    def _mask(self, bits: Array | None) -> Tensor | None:
+        if bits is None:
+            return None
+        return self._tensor(np.unpackbits(bits, axis=1, count=self._problem.items).view(bool))
+
+    def _parts(self, prefix: str, taken: dict[str, Array]) -> dict[str, Tensor]:
+        return {key.removeprefix(prefix): self._tensor(part) for key, part in taken.items() if key.startswith(prefix)}
+
+    def _tensor(self, array: Array) -> Tensor:
+        return torch.from_numpy(array).to(self._device)

@@ -1,0 +1,1 @@
+"""Recommenders that learn from who clicked what, and explore."""
