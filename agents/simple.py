@@ -8,6 +8,7 @@ import numpy as np
 from smartrec.agents.bandits.counts import Counts
 from smartrec.agents.base import Agent, Tags
 from smartrec.agents.forgetting import Forgetting
+from smartrec.agents.growth import Grows
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.decision import Candidates, Decision
 from smartrec.core.problem import Problem
@@ -18,6 +19,10 @@ class Random(Agent):
     """A uniformly random slate for everybody: the floor of every table."""
 
     tags: ClassVar[Tags] = Tags(propensities=True)
+
+    def _growing(self) -> list[Grows]:
+        """Return nothing: nothing here is about a single item, and so more of them are no matter."""
+        return []
 
     def act(
         self,

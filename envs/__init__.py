@@ -2,8 +2,17 @@
 
 from smartrec.envs.checks import check_env
 from smartrec.envs.crowd import Crowd
+from smartrec.envs.embedding_actions import EmbeddingActions, VectorEmbeddingActions
 from smartrec.envs.settings import Settings
 from smartrec.envs.single import RecommendationEnv
 from smartrec.envs.vector import RecommendationVectorEnv
 
-__all__ = ["Crowd", "RecommendationEnv", "RecommendationVectorEnv", "Settings", "check_env"]
+__all__ = [
+    "Crowd",
+    "EmbeddingActions",
+    "RecommendationEnv",
+    "RecommendationVectorEnv",
+    "Settings",
+    "VectorEmbeddingActions",
+    "check_env",
+]

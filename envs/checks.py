@@ -9,14 +9,23 @@ import gymnasium
 import numpy as np
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
-from smartrec.core.arrays import Array, IntArray
+from smartrec.core.arrays import Array
 from smartrec.core.errors import CheckFailed, InvalidAction, InvalidInput, UnknownName, did_you_mean
 from smartrec.envs.single import RecommendationEnv
+from smartrec.envs.trace import (
+    SEED,
+    TOLERANCE,
+    Trace,
+    actions_of,
+    go_on,
+    parts_of,
+    require_ends,
+    require_same,
+    trace_of,
+)
 from smartrec.envs.vector import RecommendationVectorEnv
 from smartrec.response_models.checks import with_untouched_generators
 
-SEED = 20240101
-TOLERANCE = 1e-6
 MOST_VISITS = 3000
 """Visits of a trace at most, so that large worlds are checked in seconds."""
 
@@ -35,8 +44,9 @@ def check_env(env_or_id: Any, **options: Any) -> None:
     Gymnasium's own check, with its warnings as errors, on the single environment. Then: the same seed gives the
     same visits, users, clock, expected reward and rewards at any number of lanes; ``make_vec`` with one lane
     equals ``make``; actions that cannot be taken are refused and change nothing; rewards are whole numbers
-    0 .. K and expected rewards in [0, K]; nothing beats ``best_expected_reward``; a census leaves the world as
-    it was and is the same twice; observations lie in their space; no global generator is touched.
+    0 .. K and expected rewards in [0, K]; what nobody saw is marked and has no response; nothing beats
+    ``best_expected_reward``; a census leaves the world as it was and is the same twice; observations lie in their
+    space; no global generator is touched.
 
     Args:
         env_or_id: An environment id, or a SmartRec environment, single or batched; it is only read.
@@ -54,7 +64,7 @@ def check_env(env_or_id: Any, **options: Any) -> None:
 def _examine(maker: _Maker) -> None:
     _interface(maker)
     whole = maker.batch(1)
-    trace = _trace(whole, _visits(whole))
+    trace = trace_of(whole, _visits(whole))
     _rewards(trace, whole.settings.slate_size)
     _any_number_of_lanes(maker, trace)
     _one_lane_is_single(maker, trace)
@@ -119,65 +129,6 @@ def _visits(batch: RecommendationVectorEnv) -> int:
     return min(batch.users_per_iteration + batch.users_per_iteration // 2 + 1, MOST_VISITS)
 
 
-Trace = dict[str, Array]
-"""What happened in visits 0, 1, ...: arrays [V, S, ...], S steps a visit."""
-
-
-def _trace(batch: RecommendationVectorEnv, visits: int) -> Trace:
-    """Serve at least ``visits`` visits of a new world and return the first ``visits``."""
-    observation, _ = batch.reset(seed=SEED)
-    return _continue(batch, observation, visits)
-
-
-def _continue(batch: RecommendationVectorEnv, observation: Any, visits: int) -> Trace:
-    lanes, steps = batch.num_envs, batch.session_length
-    rows: list[list[Trace]] = []
-    for first in range(0, visits, lanes):
-        rows.append([])
-        for step in range(steps):
-            _inside(batch, observation)
-            actions = _actions(batch, np.arange(first, first + lanes), step, observation)
-            seen = observation
-            observation, reward, terminated, truncated, info = batch.step(actions)
-            _ends(terminated, truncated, step + 1 == steps)
-            row = {**seen, "reward": reward, "visit": info["visit"], "expected_reward": info["expected_reward"]}
-            rows[-1].append({key: np.asarray(value) for key, value in row.items()})
-    keys = rows[0][0]
-    return {
-        key: np.concatenate([np.stack([step[key] for step in row], axis=1) for row in rows])[:visits] for key in keys
-    }
-
-
-def _actions(batch: RecommendationVectorEnv, visits: IntArray, step: int, observation: Any) -> IntArray:
-    """Return legal actions [N] or [N, K] that are a function of visit, step and what is allowed alone."""
-    slate_size, n_items = batch.settings.slate_size, batch.crowd.n_items
-    places = (visits[:, None] * 7 + step * 3 + np.arange(slate_size)) % n_items
-    allowed = observation.get("allowed")
-    if allowed is not None:
-        for lane, row in enumerate(allowed):
-            items = np.flatnonzero(row)
-            places[lane] = items[(visits[lane] * 7 + step * 3 + np.arange(slate_size)) % len(items)]
-    return places[:, 0] if slate_size == 1 else places
-
-
-def _inside(batch: RecommendationVectorEnv, observation: Any) -> None:
-    if not batch.observation_space.contains(observation):
-        raise CheckFailed(
-            "every observation lies in observation_space",
-            f"{ {key: (value.dtype, value.shape) for key, value in observation.items()} }",
-            "compare types, shapes and bounds with observation_space",
-        )
-
-
-def _ends(terminated: Array, truncated: Array, last: bool) -> None:
-    if truncated.any() or (terminated != last).any():
-        raise CheckFailed(
-            "all visits end together, terminated, after session_length steps, and are never truncated",
-            f"terminated {terminated.tolist()[:8]}, truncated {truncated.tolist()[:8]}, last step: {last}",
-            "leave ends to RecommendationVectorEnv.step",
-        )
-
-
 def _rewards(trace: Trace, slate_size: int) -> None:
     reward, expected = trace["reward"], trace["expected_reward"]
     if (reward != reward.round()).any() or reward.min() < 0 or reward.max() > slate_size:
@@ -197,8 +148,8 @@ def _rewards(trace: Trace, slate_size: int) -> None:
 def _any_number_of_lanes(maker: _Maker, trace: Trace) -> None:
     visits = len(trace["visit"])
     for lanes in _lane_numbers(maker.batch(1)):
-        _same(
-            _trace(maker.batch(lanes), visits),
+        require_same(
+            trace_of(maker.batch(lanes), visits),
             trace,
             f"the same seed gives the same visits with {lanes} lanes as with one",
             "draw users and dice a tick at a time, and let each lane depend on its own user alone",
@@ -220,12 +171,11 @@ def _one_lane_is_single(maker: _Maker, trace: Trace) -> None:
     for visit in range(min(len(trace["visit"]), 300)):
         for step in range(batch.session_length):
             row = {key: np.asarray(value)[None] for key, value in seen.items()}
-            action = _actions(batch, np.array([visit]), step, row)[0]
+            action = actions_of(batch, np.array([visit]), step, row)[0]
             following, reward, terminated, truncated, info = single.step(action)
-            _ends(np.array([terminated]), np.array([truncated]), step + 1 == batch.session_length)
-            row |= {"reward": np.array([reward]), "visit": np.array([info["visit"]])}
-            row["expected_reward"] = np.array([info["expected_reward"]])
-            _same(
+            require_ends(np.array([terminated]), np.array([truncated]), step + 1 == batch.session_length)
+            row |= {"reward": np.array([reward])} | {k: np.asarray(v)[None] for k, v in parts_of(info).items()}
+            require_same(
                 {key: value[:, None] for key, value in row.items()},
                 {key: value[visit : visit + 1, step : step + 1] for key, value in trace.items()},
                 f"the single environment is the batch with one lane (visit {visit}, step {step})",
@@ -233,15 +183,6 @@ def _one_lane_is_single(maker: _Maker, trace: Trace) -> None:
             )
             seen = following
         seen, _ = single.reset()
-
-
-def _same(left: Trace, right: Trace, rule: str, fix: str) -> None:
-    for key, value in right.items():
-        exact = value.dtype.kind != "f" or key == "reward"
-        close = np.array_equal(left[key], value) if exact else np.allclose(left[key], value, rtol=0, atol=TOLERANCE)
-        if not close:
-            where = np.argwhere(np.abs(left[key].astype(float) - value) > (0 if exact else TOLERANCE))[0]
-            raise CheckFailed(rule, f"{key} differs first in visit {where[0]}, step {where[1]} of the trace", fix)
 
 
 def _refusals(maker: _Maker, trace: Trace) -> None:
@@ -257,8 +198,8 @@ def _refusals(maker: _Maker, trace: Trace) -> None:
             f"{name} is refused with InvalidAction", f"{action!r} was taken", "leave checks to Lanes.respond"
         )
     visits = min(len(trace["visit"]), 50)
-    _same(
-        _continue(batch, observation, visits),
+    require_same(
+        go_on(batch, observation, visits),
         {key: value[:visits] for key, value in trace.items()},
         "an action that is refused changes nothing",
         "check all input before anything is written",
@@ -284,7 +225,7 @@ def _best_is_best(maker: _Maker) -> None:
     observation, _ = batch.reset(seed=SEED)
     for visit in range(min(_visits(batch), 200)):
         for step in range(batch.session_length):
-            actions = _actions(batch, np.array([visit]), step, observation)
+            actions = actions_of(batch, np.array([visit]), step, observation)
             observation, _, _, _, info = batch.step(actions)
             best, expected = info["best_expected_reward"][0], info["expected_reward"][0]
             if best < expected - TOLERANCE:
@@ -309,8 +250,8 @@ def _census(maker: _Maker, trace: Trace) -> None:
             "a census serves every user once", f"{len(first)} visits", f"serve {batch.crowd.n_users}, one a user"
         )
     visits = min(len(trace["visit"]), 50)
-    _same(
-        _continue(batch, observation, visits),
+    require_same(
+        go_on(batch, observation, visits),
         {key: value[:visits] for key, value in trace.items()},
         "a census leaves the world as it was",
         "give it dice and a history of its own",
@@ -323,7 +264,14 @@ def _census_rewards(batch: RecommendationVectorEnv, clock: int) -> Array:
         total = np.zeros(len(visits.visit))
         step = 0
         while not visits.done:
-            total += visits.respond(_actions(batch, visits.visit, step, visits.observation)).reward
+            outcome = visits.respond(actions_of(batch, visits.visit, step, visits.observation))
+            if not batch.crowd.choice.skips and not outcome.observed.all():
+                raise CheckFailed(
+                    "a choice that may leave positions unseen says so",
+                    f"{np.count_nonzero(~outcome.observed)} unseen positions of {outcome.observed.size}",
+                    "set skips = True; without it agents are told that all was seen",
+                )
+            total += outcome.reward
             step += 1
         rewards.append(total)
     return np.concatenate(rewards)

@@ -1,16 +1,17 @@
 """Who is served, what with, and how they respond."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from smartrec.core.arrays import BoolArray, FloatArray, IntArray
 from smartrec.core.decision import Mask
-from smartrec.core.errors import InvalidInput
+from smartrec.core.errors import InvalidConfig, InvalidInput
+from smartrec.envs.settings import Settings
 from smartrec.response_models.base import ResponseModel
-from smartrec.response_models.choice import Choice, Independent
+from smartrec.response_models.choice import CHOICES, Choice, Independent
 
 MaskOf = Callable[[IntArray, int], Mask]
 """From users [N] and the clock to the items each of them may be shown."""
@@ -80,6 +81,29 @@ class Crowd:
                 f"allowed: ({len(users)}, {self.n_items}), or (1, {self.n_items}) for all alike"
             )
         return np.broadcast_to(mask, (len(users), self.n_items))
+
+
+def with_choice(crowd: Crowd, settings: Settings) -> Crowd:
+    """Return the crowd with users who go through slates as ``settings.choice`` says.
+
+    Args:
+        crowd: Who is served; a choice of its own stands where the settings ask for none other.
+        settings: Of the world, sizes filled in.
+
+    Raises:
+        InvalidConfig: The crowd has a choice of its own, and the settings ask for another.
+    """
+    if settings.choice == "independent" or settings.slate_size == 1:
+        return crowd
+    choice = CHOICES[settings.choice](crowd.n_items)
+    if isinstance(crowd.choice, type(choice)):
+        return crowd
+    if not isinstance(crowd.choice, Independent):
+        raise InvalidConfig(
+            f"choice = {settings.choice!r}, but the crowd has a choice of its own, {type(crowd.choice).__name__}; "
+            'allowed with it: choice="independent", which leaves it'
+        )
+    return replace(crowd, choice=choice)
 
 
 def _features(features: Any, name: str, rows: int) -> FloatArray | None:

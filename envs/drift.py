@@ -20,7 +20,7 @@ class DriftVectorEnv(RecommendationVectorEnv):
     ## Response
     A click with the probability of the item at the clock t: with d = min(max(t - 5, 0), 10) the three best
     items have 0.75 - 0.06 d, the three worst 0.10 + 0.06 d, the others 0.40. From clock 11 on the former worst
-    are the best.
+    are the best. Each position of a slate is judged by itself, or as `choice` says.
 
     ## Action
     | | space | meaning |
@@ -38,7 +38,7 @@ class DriftVectorEnv(RecommendationVectorEnv):
     | `allowed` | `MultiBinary(10)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
-    Clicks of this step, 0 .. K.
+    Clicks of this step, 0 .. K; at most 1 where `choice` lets the items of a slate compete.
 
     ## Episode end
     An episode is one visit of `session_length` steps and ends `terminated`, never `truncated`. After

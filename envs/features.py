@@ -27,7 +27,8 @@ class FeaturesVectorEnv(RecommendationVectorEnv):
     likes what depends on gender, age and occupation alone.
 
     ## Response
-    A click with a probability that depends on the features of user and item, each position judged by itself.
+    A click with a probability that depends on the features of user and item. Each position of a slate is judged by
+    itself, or as `choice` says.
 
     ## Action
     | | space | meaning |
@@ -48,7 +49,7 @@ class FeaturesVectorEnv(RecommendationVectorEnv):
     The features of the items do not change and are in `problem.item_features`, float [I, D'].
 
     ## Reward
-    Clicks of this step, 0 .. K.
+    Clicks of this step, 0 .. K; at most 1 where `choice` lets the items of a slate compete.
 
     ## Episode end
     An episode is one visit of `session_length` steps and ends `terminated`, never `truncated`. After

@@ -22,7 +22,8 @@ class PopularityVectorEnv(RecommendationVectorEnv):
     are no features; an agent can only count.
 
     ## Response
-    A click with the probability of the item, 0.75, 0.40 or 0.10, each position judged by itself.
+    A click with the probability of the item, 0.75, 0.40 or 0.10. Each position of a slate is judged by itself, or as
+    `choice` says.
 
     ## Action
     | | space | meaning |
@@ -40,7 +41,7 @@ class PopularityVectorEnv(RecommendationVectorEnv):
     | `allowed` | `MultiBinary(10)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
-    Clicks of this step, 0 .. K.
+    Clicks of this step, 0 .. K; at most 1 where `choice` lets the items of a slate compete.
 
     ## Episode end
     An episode is one visit of `session_length` steps and ends `terminated`, never `truncated`. Visits come

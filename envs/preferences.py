@@ -24,8 +24,8 @@ class PreferencesVectorEnv(RecommendationVectorEnv):
     `taste_population`: a personal taste of low rank, beside popularity and a little demographics.
 
     ## Response
-    A click with the probability sigmoid(user factors . item factors), each position judged by itself. The
-    factors are hidden.
+    A click with the probability sigmoid(user factors . item factors), where the factors are hidden. Each position of
+    a slate is judged by itself, or as `choice` says.
 
     ## Action
     | | space | meaning |
@@ -43,7 +43,7 @@ class PreferencesVectorEnv(RecommendationVectorEnv):
     | `allowed` | `MultiBinary(1000)` | 1 where an item may be shown; by `availability="rolling"` or `candidates=C` |
 
     ## Reward
-    Clicks of this step, 0 .. K.
+    Clicks of this step, 0 .. K; at most 1 where `choice` lets the items of a slate compete.
 
     ## Episode end
     An episode is one visit of `session_length` steps and ends `terminated`, never `truncated`. After

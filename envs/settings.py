@@ -31,6 +31,11 @@ class Settings:
             come.
         candidates: C, the items a user may be shown, K .. I: the user's best C by a noisy look at the truth before
             clock 1 (of those available); None for all. With either, the observation has ``allowed``.
+        choice: How a user goes through a slate. "independent" judges each position by itself. "logit": at most one
+            click, for which the items compete with each other and with no click. "cascade": from the top, position
+            k = 0, 1, ... is looked at with probability 1 / log2(k + 2), until a click; ``info["observed"]`` has what
+            was seen. One item alone is clicked with its probability under each of them. A crowd that was made with
+            another choice keeps it under "independent".
         population_seed: Seed of the synthetic crowd, of availability and of candidates, >= 0; ``reset(seed=...)``
             changes visits and dice only.
     """
@@ -50,6 +55,7 @@ class Settings:
     positive: float | None = None
     availability: Literal["all", "rolling"] = "all"
     candidates: int | None = None
+    choice: Literal["independent", "logit", "cascade"] = "independent"
     population_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +74,8 @@ class Settings:
             require(getattr(self, name) >= 0, name, getattr(self, name), "a whole number >= 0")
         known = self.availability in ("all", "rolling")
         require(known, "availability", self.availability, '"all" or "rolling"')
+        known = self.choice in ("independent", "logit", "cascade")
+        require(known, "choice", self.choice, '"independent", "logit" or "cascade"')
 
     def updated(self, options: dict[str, Any], owner: str) -> "Settings":
         """Return these settings with ``options`` put in.

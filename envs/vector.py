@@ -17,7 +17,7 @@ from smartrec.core.slate import Slate
 from smartrec.core.world import References
 from smartrec.envs.bounds import Bounds
 from smartrec.envs.candidates import with_candidates
-from smartrec.envs.crowd import Crowd
+from smartrec.envs.crowd import Crowd, with_choice
 from smartrec.envs.lanes import Lanes
 from smartrec.envs.settings import Settings
 from smartrec.envs.stream import VisitStream, require_divisor
@@ -44,7 +44,7 @@ class RecommendationVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         whole = isinstance(num_envs, (int, np.integer)) and not isinstance(num_envs, bool)
         require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number >= 1")
         self.settings = (settings or Settings()).for_crowd(crowd.n_users, crowd.n_items)
-        self.crowd = crowd = with_candidates(crowd, self.settings)
+        self.crowd = crowd = with_choice(with_candidates(crowd, self.settings), self.settings)
         self.num_envs = num_envs = int(num_envs)
         if self.settings.history:
             require_divisor(num_envs, self.users_per_iteration, "users show their history")

@@ -239,6 +239,14 @@ class Cascade:
         return self.bias[:slate_size]
 
 
+CHOICES: dict[str, Callable[[int], Choice]] = {
+    "independent": lambda positions: Independent(),
+    "logit": lambda positions: MultinomialLogit(),
+    "cascade": lambda positions: Cascade((1 / np.log2(np.arange(positions) + 2)).tolist()),
+}
+"""Name -> the choice, from the number of positions of a slate. The cascade's bias is the discount of NDCG."""
+
+
 def _all_seen(responses: BoolArray) -> Answers:
     return Answers(responses, np.broadcast_to(np.True_, responses.shape))
 

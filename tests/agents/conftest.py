@@ -1,4 +1,4 @@
-"""Problems and feedback made by hand."""
+"""Problems and feedback made by hand, and the loop of the regret tests."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from smartrec import agents
 from smartrec.core import Decision, Problem, Slate, Transitions
 
 
@@ -49,6 +50,57 @@ def _feedback(
         visit=np.arange(lanes),
         step=np.broadcast_to(step, lanes).copy(),
     )
+
+
+def _regret(name: str, seed: int, table: Any, options: dict[str, Any]) -> Any:
+    """Return the cumulated pseudo-regret of one run, float [T]: an agent of its own that serves one user a step.
+
+    Args:
+        name: A registered agent.
+        seed: Of agent and users.
+        table: Click rates, float [T, I].
+        options: Of the agent.
+    """
+    steps, items = table.shape
+    agent = agents.make(name, _problem(items, clock=False), seed=seed, **options)
+    dice = np.random.default_rng([seed, 1]).random(steps)
+    seen, yes, no = {"user": np.zeros(1, int)}, np.ones((1, 1), bool), np.zeros(1, bool)
+    lost = np.empty(steps)
+    for step in range(steps):
+        decision = agent.act(seen)
+        rate = table[step, decision.action[0]]
+        reward = np.array([float(dice[step] < rate)])
+        numbers = np.array([step])
+        agent.observe(Transitions(seen, decision, reward[:, None], yes, reward, seen, yes[0], no, numbers, numbers))
+        agent.update()
+        lost[step] = table[step].max() - rate
+    return np.cumsum(lost)
+
+
+def _mean_regret(name: str, runs: int, steps: int, means: Any, **options: Any) -> tuple[Any, Any]:
+    table = np.broadcast_to(means, (steps, np.shape(means)[-1]))
+    curves = np.array([_regret(name, seed, table, options) for seed in range(runs)])
+    return curves.mean(axis=0), curves.std(axis=0, ddof=1) / np.sqrt(runs)
+
+
+def _agrees(found: Any, reference: float, reference_se: float) -> bool:
+    mean, se = (float(curve[-1]) for curve in found)
+    return abs(mean - reference) <= 4 * np.hypot(se, reference_se) + 0.05 * reference
+
+
+@pytest.fixture(scope="session")
+def mean_regret() -> Any:
+    """``mean_regret(agent, runs, steps, means, **options)``: mean and standard error over runs, float [T] each.
+
+    ``means`` are click rates, float [I], or [T, I] where they change.
+    """
+    return _mean_regret
+
+
+@pytest.fixture(scope="session")
+def agrees() -> Any:
+    """``agrees(mean_regret(...), reference, its_se)``: within four s.e. at the end, and 5 % for the rounding."""
+    return _agrees
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from smartrec.agents import Agent, Mask
 from smartrec.core.errors import InvalidConfig, InvalidInput
 
 COUNTING = ["most_popular", "epsilon_greedy", "ucb", "thompson"]
+OTHERS = ["random", "kalman_thompson"]
 LINEAR = ["lin_ucb", "lin_ts", "lin_greedy", "hybrid_lin_ucb", "logistic_thompson", "boosted", "neural_linear"]
 LIMITS = [{}, {"discount": 0.9}, {"window": 3}, {"discount": 0.8, "window": 2}]
 
@@ -18,8 +19,10 @@ def _featured(problem, features, **options):
     return replace(problem(len(features), features=1, **options), item_features=np.asarray(features, float))
 
 
-@pytest.mark.parametrize("name", COUNTING + LINEAR)
-@pytest.mark.parametrize("limits", LIMITS, ids=str)
+CASES = [(name, limits) for name in COUNTING + LINEAR for limits in LIMITS] + [(name, {}) for name in OTHERS]
+
+
+@pytest.mark.parametrize(("name", "limits"), CASES, ids=str)
 def test_agents_go_on_with_more_items_and_after_saving(name, limits, tmp_path, problem, seen, feedback):
     rng = np.random.default_rng(0)
     features, clicks = rng.normal(size=(10, 20, 3)), rng.integers(2, size=(10, 20, 2))
@@ -101,8 +104,9 @@ def test_without_features_new_linear_models_are_new(problem, feedback):
     assert np.isnan(agent.problem.item_features[3]).all()
 
 
-def test_new_items_of_one_prior_are_not_all_the_same_draw(problem, seen):
-    agent = agents.make("thompson", problem(2), seed=0)
+@pytest.mark.parametrize("name", ["thompson", *OTHERS])
+def test_new_items_of_one_prior_are_not_all_the_same_draw(name, problem, seen):
+    agent = agents.make(name, problem(2), seed=0)
     agent.add_items(8)
     assert np.bincount(agent.act(seen(2000)).action, minlength=10).min() > 100
 
@@ -135,8 +139,13 @@ class Stiff(Agent):
         return self.choose(self.table, observation, allowed)
 
 
+class Blank(Agent):
+    def act(self, observation, *, first=None, allowed=None, explore=True):
+        return self.choose(np.zeros(self.items), observation, allowed)
+
+
 def test_agents_that_cannot_grow_say_so(problem):
     with pytest.raises(InvalidConfig, match=r"Stiff takes no new items \(its table cannot grow\); make it anew"):
         Stiff(problem(3), seed=0).add_items(1)
-    with pytest.raises(InvalidConfig, match=r"Random takes no new items \(nothing in it counts items\)"):
-        agents.make("random", problem(3), seed=0).add_items(1)
+    with pytest.raises(InvalidConfig, match=r"Blank takes no new items \(nothing in it counts items\)"):
+        Blank(problem(3), seed=0).add_items(1)

@@ -2,11 +2,13 @@
 
 from itertools import combinations, permutations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from smartrec import agents, evaluation
 from smartrec.core.decision import Mask
+from smartrec.core.errors import CheckFailed, InvalidConfig
 from smartrec.envs import Crowd, RecommendationEnv, RecommendationVectorEnv, Settings, check_env
 from smartrec.response_models import (
     Cascade,
@@ -19,6 +21,7 @@ from smartrec.response_models import (
     Table,
     WeightedSum,
 )
+from smartrec.response_models import choice as choice_words
 
 CHOICES = {
     "independent": Independent(),
@@ -135,6 +138,111 @@ def test_agents_learn_nothing_of_what_nobody_saw():
     expected = truth[[3, 0, 2]]
     assert (np.abs(clicks / looks - expected) < 5 * np.sqrt(expected * (1 - expected) / looks)).all()
     assert (clicks / 40_000 < expected - 0.02)[1:].all()
+
+
+# By a word in the settings
+
+
+LIKED = np.array([0.75, 0.4, 0.1])  # breads 2, 0 and 1 of task 1
+LOOKS = np.array([1.0, 1 / np.log2(3), 0.5])
+ODDS = LIKED / (1 - LIKED)
+
+
+def bakery(lanes, choice, **options):
+    return gym.make_vec("SmartRec/Task1-v0", num_envs=lanes, choice=choice, **options).unwrapped
+
+
+@pytest.mark.parametrize(
+    ("choice", "clicks", "looks"),
+    [
+        ("independent", LIKED, np.ones(3)),
+        ("logit", ODDS / (1 + ODDS.sum()), np.ones(3)),
+        ("cascade", LIKED * LOOKS * np.cumprod([1, *(1 - LIKED * LOOKS)[:2]]),
+         LOOKS * np.cumprod([1, *(1 - LIKED * LOOKS)[:2]])),
+    ],
+)  # fmt: skip
+def test_clicks_and_looks_by_hand(choice, clicks, looks):
+    envs = bakery(5000, choice, slate_size=3, iterations=20)
+    envs.reset(seed=0)
+    found, seen, n = np.zeros(3), np.zeros(3), 20 * 5000
+    for _ in range(20):
+        *_, info = envs.step(np.tile([2, 0, 1], (5000, 1)))
+        assert info["expected_reward"] == pytest.approx(clicks.sum())
+        found += info["responses"].sum(axis=0)
+        seen += info.get("observed", np.ones((5000, 3))).sum(axis=0)
+    assert (np.abs(found / n - clicks) < 5 * np.sqrt(clicks * (1 - clicks) / n)).all()
+    assert (np.abs(seen / n - looks) <= 5 * np.sqrt(looks * (1 - looks) / n)).all()
+
+
+@pytest.mark.parametrize("choice", ["logit", "cascade"])
+def test_one_item_alone_is_clicked_with_its_probability(choice):
+    plain, worded = bakery(50, "independent", reference=True), bakery(50, choice, reference=True)
+    for envs in (plain, worded):
+        envs.reset(seed=0)
+    for items in np.random.default_rng(0).integers(10, size=(30, 50)):
+        assert str(plain.step(items)) == str(worded.step(items))
+    assert plain.references([1]) == worded.references([1])
+
+
+def test_without_a_word_the_choice_of_the_crowd_stands():
+    own = Crowd(Popularity(LIKED), 300, choice=Cascade([0.9, 0.1]))
+    assert RecommendationVectorEnv(own, Settings(slate_size=2)).crowd is own
+    assert RecommendationVectorEnv(own, Settings(slate_size=2, choice="cascade")).crowd is own
+    with pytest.raises(InvalidConfig, match=r"'logit', but the crowd has a choice of its own, Cascade; allowed"):
+        RecommendationVectorEnv(own, Settings(slate_size=2, choice="logit"))
+
+
+def test_a_choice_that_nobody_knows_is_refused():
+    assert {Settings(choice=name).choice for name in choice_words.CHOICES} == {"independent", "logit", "cascade"}
+    for make_it in (lambda: Settings(choice="casade"), lambda: bakery(1, "casade", slate_size=2)):
+        with pytest.raises(InvalidConfig, match=r"choice = 'casade'; allowed: .independent., .logit.,? .*.cascade."):
+            make_it()
+
+
+# What check_env must find: worlds that say what nobody saw, and say it wrong.
+
+
+class Told(Cascade):
+    """A cascade that says something else of what was seen."""
+
+    def __init__(self, told, skips=True):
+        super().__init__([0.5, 0.5])
+        self.told, self.skips = told, skips
+
+    def respond(self, probability, uniforms):
+        responses, observed = super().respond(probability, uniforms)
+        return responses, self.told(observed)
+
+
+class Silent(RecommendationVectorEnv):
+    def step(self, actions):
+        *others, info = super().step(actions)
+        return *others, {key: value for key, value in info.items() if key != "observed"}
+
+
+@pytest.mark.parametrize(
+    ("choice", "world", "message"),
+    [
+        (Told(lambda seen: ~seen), RecommendationVectorEnv, "position that nobody saw has no response"),
+        (Told(lambda seen: seen.astype(int)), RecommendationVectorEnv, r"is bool \(1, 2\), .* Seen: int64"),
+        (Told(lambda seen: seen[:, :1]), RecommendationVectorEnv, r"is bool \(1, 2\), .* Seen: bool \(1, 1\)"),
+        (Told(lambda seen: seen, skips=False), RecommendationVectorEnv, "may leave positions unseen says so"),
+        (Cascade([0.5, 0.5]), Silent, "is there exactly where the choice may leave"),
+    ],
+    ids=["denied", "numbers", "too few", "no word", "lost on the way"],
+)
+def test_check_env_finds_what_is_wrong_with_what_was_seen(choice, world, message):
+    settings = Settings(slate_size=2, on_repeat="replace")
+    gym.register(
+        "SmartRecTest/Seen-v0",
+        entry_point=lambda **_: RecommendationEnv(world(Crowd(Popularity([0.5] * 5), 60, choice=choice), settings)),
+        vector_entry_point=lambda num_envs: world(Crowd(Popularity([0.5] * 5), 60, choice=choice), settings, num_envs),
+    )
+    try:
+        with pytest.raises(CheckFailed, match=message):
+            check_env("SmartRecTest/Seen-v0")
+    finally:
+        del gym.registry["SmartRecTest/Seen-v0"]
 
 
 # References

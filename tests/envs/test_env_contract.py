@@ -15,6 +15,7 @@ from smartrec.envs import Crowd, RecommendationEnv, RecommendationVectorEnv, Set
 from smartrec.response_models import Popularity, ResponseModel, Table
 
 OPTIONS = [{}, {"slate_size": 3}, {"history": 4}, {"session_length": 3}, {"observe_user": False}]
+OPTIONS += [{"slate_size": 3, "choice": "logit"}, {"slate_size": 3, "choice": "cascade"}]
 IDS = list(smartrec.ENVIRONMENTS)
 
 
@@ -43,7 +44,8 @@ def _trace(envs, visits):
             seen = observation
             observation, reward, _, _, info = envs.step(items[:, 0] if k == 1 else items)
             assert (info["visit"] == numbers).all()
-            rows.append({**seen, "reward": reward, "expected": info["expected_reward"]})
+            said = {key: info[key] for key in ("expected_reward", "responses", "observed") if key in info}
+            rows.append({**seen, "reward": reward, **said})
     return {
         key: np.concatenate(
             [np.stack([row[key] for row in rows[at : at + steps]], axis=1) for at in range(0, len(rows), steps)]
@@ -52,7 +54,7 @@ def _trace(envs, visits):
     }
 
 
-@pytest.mark.parametrize("options", [{}, {"slate_size": 3}, {"session_length": 2}], ids=str)
+@pytest.mark.parametrize("options", [{}, {"session_length": 2}, {"slate_size": 3}, *OPTIONS[-2:]], ids=str)
 @pytest.mark.parametrize("env_id", IDS)
 def test_same_seed_same_trace_at_any_number_of_lanes(env_id, options):
     kwargs = {"n_users": 5000, "n_items": 10, **options}
