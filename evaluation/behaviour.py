@@ -27,14 +27,16 @@ class Showings:
     Attributes:
         counts: int [I], how often each item was shown.
         slates: Slates shown.
+        distance: Sum of the cosine distances of all pairs of items in a slate; 0 where items have no features.
+        pairs: How many pairs those are.
     """
 
     def __init__(self, n_items: int, features: FloatArray | None = None) -> None:
         self.counts = np.zeros(n_items, np.int64)
         self.slates = 0
         self._unit = None if features is None else _unit_rows(features)
-        self._distance = 0.0
-        self._pairs = 0
+        self.distance = 0.0
+        self.pairs = 0
 
     def add(self, items: IntArray) -> None:
         """Count slates ``items``, int [B, K]."""
@@ -46,14 +48,14 @@ class Showings:
             rows = self._unit[items]
             total = rows.sum(axis=1)
             pairs = len(items) * slate_size * (slate_size - 1) // 2
-            self._distance += pairs - (np.vdot(total, total) - np.vdot(rows, rows)) / 2
-            self._pairs += pairs
+            self.distance += pairs - (np.vdot(total, total) - np.vdot(rows, rows)) / 2
+            self.pairs += pairs
 
     def figures(self) -> dict[str, float]:
         """Return coverage, Gini coefficient, novelty and, where items have features and slates pairs, diversity."""
         figures = {"coverage": self.coverage, "gini": gini(self.counts), "novelty": novelty(self.counts, self.slates)}
-        if self._pairs:
-            figures["diversity"] = float(self._distance / self._pairs)
+        if self.pairs:
+            figures["diversity"] = float(self.distance / self.pairs)
         return figures
 
     @property

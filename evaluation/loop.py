@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from smartrec.core.transitions import Transitions
 from smartrec.core.world import World
 from smartrec.evaluation.behaviour import Showings, recovery_of
 from smartrec.evaluation.episodes import Episodes, last_seen, seen
+from smartrec.evaluation.log import EventLog, Totals
 from smartrec.evaluation.metrics import Ledger, normalised
 from smartrec.evaluation.record import RunRecord, checkout, versions
 
@@ -36,6 +38,7 @@ def run(
     label: str | None = None,
     agent_seed: int | None = None,
     progress: Progress | None = None,
+    log: str | Path | None = None,
 ) -> RunRecord:
     """Let an agent serve an environment, and measure it.
 
@@ -55,6 +58,7 @@ def run(
         label: Name of the row in tables; None takes the agent's class.
         agent_seed: Seed the agent was made with, for the record.
         progress: Called after every step.
+        log: Folder of an event file for TensorBoard, see ``EventLog``; None writes none.
 
     Returns:
         The record; for other environments ``loop`` is the mean return of the episodes that ended, and the figures that
@@ -62,6 +66,8 @@ def run(
 
     Raises:
         InvalidConfig: Options out of range, or an agent that needs its feedback in order and would not get it.
+        MissingExtra: ``log`` is given, and tensorboard is not installed.
+        OutputError: The folder ``log`` cannot be written.
     """
     whole = isinstance(feedback_delay, int) and feedback_delay >= 0
     require(whole, "feedback_delay", feedback_delay, "a whole number >= 0")
@@ -76,7 +82,9 @@ def run(
     base = envs.unwrapped
     world: World | None = base if hasattr(base, "census") else None
     started = time.perf_counter()
-    loop = _Loop(agent, envs, world, _total_steps(envs, world, steps), feedback_delay, feedback_loss)
+    total = _total_steps(envs, world, steps)
+    events = None if log is None else EventLog(log, total)
+    loop = _Loop(agent, envs, world, total, feedback_delay, feedback_loss, events)
     loop.serve(seed, progress)
     metrics, curve = loop.returns() if world is None else loop.figures(world)
     return _record(agent, envs, loop, metrics, curve, seed, agent_seed, label, time.perf_counter() - started)
@@ -95,17 +103,28 @@ def _total_steps(envs: Any, world: World | None, steps: int | None) -> int:
 class _Loop:
     """One run under way."""
 
-    def __init__(self, agent: Any, envs: Any, world: World | None, steps: int, delay: int, loss: float) -> None:
+    def __init__(
+        self,
+        agent: Any,
+        envs: Any,
+        world: World | None,
+        steps: int,
+        delay: int,
+        loss: float,
+        events: EventLog | None = None,
+    ) -> None:
         self.agent, self.envs, self.steps, self.delay, self.loss = agent, envs, steps, delay, loss
         self.visits = world.iterations * world.users_per_iteration if world else steps * envs.num_envs
         self.ledger = Ledger.of(self.visits if world else 0)
         problem = agent.problem if world is None else world.problem
         self.showings = None if problem.items is None else Showings(problem.items, problem.item_features)
         self.decision_s = self.learning_s = 0.0
-        self.lost = 0
+        self.reward = 0.0
+        self.decisions = self.lost = 0
         self._pending: deque[Transitions] = deque()
         self._reference = world is not None
         self.episodes = Episodes(envs)
+        self.events = events
 
     def serve(self, seed: int, progress: Progress | None) -> None:
         """Run all steps, then deliver what is pending."""
@@ -119,6 +138,8 @@ class _Loop:
             observation, allowed = seen(raw)
             for step in range(self.steps):
                 observation, allowed = self._step(step, observation, allowed, loss_rng)
+                if self.events is not None and self.events.due(step + 1):
+                    self.events.write(step + 1, self._totals())
                 if progress is not None:
                     progress(step + 1, self.steps)
             while self._pending:
@@ -126,6 +147,8 @@ class _Loop:
         finally:
             if self._reference:
                 base.reference = before
+            if self.events is not None:
+                self.events.close()
 
     def _step(
         self, step: int, observation: Observation, allowed: Candidates | None, loss_rng: np.random.Generator
@@ -164,6 +187,8 @@ class _Loop:
         return decision
 
     def _score(self, transitions: Transitions, info: dict[str, Any], counted: BoolArray) -> None:
+        self.decisions += len(transitions)
+        self.reward += float(transitions.reward.sum())
         if self.showings is not None:
             self.showings.add(transitions.items)
         if self._reference:
@@ -186,8 +211,24 @@ class _Loop:
         started = time.perf_counter()
         if len(transitions):
             self.agent.observe(transitions)
-        self.agent.update()
+        figures = self.agent.update()
         self.learning_s += time.perf_counter() - started
+        if self.events is not None:
+            self.events.learnt(figures)
+
+    def _totals(self) -> Totals:
+        shown, ended = self.showings, [] if self._reference else self.episodes.ended
+        return Totals(
+            decisions=self.decisions,
+            reward=self.reward,
+            decision_s=self.decision_s,
+            learning_s=self.learning_s,
+            shown=None if shown is None else shown.counts.copy(),
+            distance=0.0 if shown is None else shown.distance,
+            pairs=0 if shown is None else shown.pairs,
+            episodes=sum(map(len, ended)),
+            returns=sum(map(sum, ended)),
+        )
 
     def figures(self, world: World) -> tuple[dict[str, float], list[list[float]]]:
         """Return metrics and curve of a run on a SmartRec world."""

@@ -114,6 +114,9 @@ def run_command(
     delay: Annotated[int, typer.Option(min=0, help="Steps after which feedback arrives.")] = 0,
     loss: Annotated[float, typer.Option(min=0, max=1, help="Share of feedback that is lost.")] = 0.0,
     out: Annotated[Path | None, typer.Option(help="File to which the record is added, one JSON line.")] = None,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for TensorBoard: figures on the way.")
+    ] = None,
 ) -> None:
     """Run one agent on one task and print what it reached.
 
@@ -150,6 +153,7 @@ def run_command(
             label=agent,
             agent_seed=agent_seed(seed),
             progress=tick,
+            log=log,
         )
     if store is not None:
         with store.alone():
@@ -157,6 +161,8 @@ def run_command(
     print_record(record)
     if store is not None:
         print(f"added to {out}")
+    if log is not None:
+        print(f"curves are in {log}; tensorboard --logdir {log} shows them")
 
 
 @app.command("leaderboard")

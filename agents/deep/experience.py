@@ -7,9 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smartrec.core.arrays import Array, FloatArray, IntArray
+from smartrec.agents.deep.n_step import n_step_return
+from smartrec.agents.deep.sequences import Links
+from smartrec.agents.encoders.state import FRAMES_KNOWN
+from smartrec.core.arrays import Array, BoolArray, FloatArray, IntArray
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Mask
+from smartrec.core.errors import InvalidInput
 from smartrec.core.problem import Problem
 from smartrec.core.transitions import Transitions
 
@@ -58,6 +62,9 @@ class Experience:
         priority: Exponent alpha of priorities: 0 samples uniformly, 1 in proportion to them (Schaul et al. 2016,
             arXiv 1511.05952). 0..1.
         correction: Exponent beta of the weights that correct for it, 0..1.
+        n_step: Steps whose rewards count before the value of what follows does, >= 1; fewer where a
+            step is not there, or has not come yet (see ``agents.deep.n_step``).
+        frames: Observations of an episode laid in a row as ``Memory`` does, >= 0; 0 leaves them as they came.
         device: Where sampled tensors go.
 
     Attributes:
@@ -71,27 +78,39 @@ class Experience:
         *,
         priority: float = 0.0,
         correction: float = 0.4,
+        n_step: int = 1,
+        frames: int = 0,
         device: str = "cpu",
     ) -> None:
         require(capacity >= 1, "capacity", capacity, "a whole number >= 1")
         require(0 <= priority <= 1, "priority", priority, "0 to 1")
         require(0 <= correction <= 1, "correction", correction, "0 to 1")
+        require(n_step >= 1, "n_step", n_step, "a whole number >= 1")
         self._problem, self._capacity, self._device = problem, capacity, device
         self._alpha, self._beta = priority, correction
         self._columns: dict[str, Array] = {}
         self._next = self.size = 0
+        self._steps, self._frames = n_step if problem.discount > 0 else 1, frames
+        self._links = Links(capacity) if self._steps > 1 or frames else None
 
-    def record(self, transitions: Transitions, discount: FloatArray | None = None) -> None:
+    def record(self, transitions: Transitions, discount: FloatArray | None = None) -> IntArray:
         """Keep transitions; the oldest give way.
 
         Args:
             transitions: B of them.
             discount: float [B], what the value of the next observation counts; None takes the problem's, and 0 where
                 the episode terminated.
+
+        Returns:
+            Places in the ring, int [B], of the last ``capacity`` of them.
+
+        Raises:
+            InvalidInput: A number is not finite (but for a response that nobody saw); then nothing is kept.
         """
         if discount is None:
             discount = np.where(transitions.terminated, 0.0, self._problem.discount)
         columns = self._rows_of(transitions, discount)
+        _require_finite(columns)
         count = len(transitions)
         if count > self._capacity:
             columns = {name: rows[-self._capacity :] for name, rows in columns.items()}
@@ -102,8 +121,12 @@ class Experience:
         for name in ("allowed", "next_allowed"):
             if name in self._columns and name not in columns:
                 self._columns[name][places] = 255
+        if self._links is not None:
+            first = len(transitions) - count
+            self._links.record(places, transitions.visit[first:], transitions.step[first:], self._lead)
         self._next = (self._next + count) % self._capacity
         self.size = min(self.size + count, self._capacity)
+        return places
 
     def sample(self, count: int, rng: np.random.Generator) -> Batch:
         """Return ``count`` transitions drawn with replacement.
@@ -128,6 +151,8 @@ class Experience:
     def batch(self, rows: IntArray, weight: FloatArray | None = None) -> Batch:
         """Return the transitions in places ``rows`` [B] as tensors."""
         taken = {name: column[rows] for name, column in self._columns.items() if name != "priority"}
+        if self._links is not None:
+            taken.update(self._along(self._links, rows))
         observation = self._parts("observation.", taken)
         return Batch(
             observation=observation,
@@ -147,6 +172,8 @@ class Experience:
     def get_state(self) -> dict[str, Any]:
         """Return what is kept, and where the next transition goes."""
         kept = {f"columns.{name}": column[: self.size] for name, column in self._columns.items()}
+        links = {} if self._links is None else self._links.get_state()
+        kept.update({f"links.{name}": value for name, value in links.items()})
         return {"next": self._next, "size": self.size, **kept}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -156,20 +183,65 @@ class Experience:
         for name, rows in state.items():
             if name.startswith("columns."):
                 self._column(name.removeprefix("columns."), rows)[: self.size] = rows
+        if self._links is not None:
+            self._links.set_state({name: state[f"links.{name}"] for name in self._links.get_state()})
+
+    def _lead(self, earlier: IntArray, later: IntArray) -> BoolArray:
+        """Return whether what was seen after some steps [M] is what was seen before others, bool [M].
+
+        Numbers alone do not tell: a world that begins anew numbers its visits anew.
+        """
+        same = np.ones(len(earlier), bool)
+        for name, column in self._columns.items():
+            if name.startswith("next."):
+                before = self._columns[f"observation.{name.removeprefix('next.')}"]
+                same &= (column[earlier] == before[later]).all(axis=tuple(range(1, column.ndim)))
+        return same
+
+    def _along(self, links: Links, rows: IntArray) -> dict[str, Array]:
+        """Return the columns that other steps of the visits have a part in, in places ``rows`` [B]."""
+        places, known = links.ahead(rows, self._steps)  # [B, n]
+        reward, responses = self._columns["reward"], self._columns["responses"]
+        total, discount, last = n_step_return(reward[places], self._columns["discount"][places], known)
+        end = np.take_along_axis(places, last[:, None], axis=1)[:, 0]
+        later = (total - reward[rows])[:, None] / responses.shape[1]  # shared out among the positions of a slate
+        following = {name: column[end] for name, column in self._columns.items() if name.startswith("next")}
+        if self._frames:
+            following.update(self._laid_in_a_row(links, rows, end))
+        return {
+            "reward": total.astype(np.float32),
+            "responses": (responses[rows] + later).astype(np.float32),
+            "discount": discount.astype(np.float32),
+            **following,
+        }
+
+    def _laid_in_a_row(self, links: Links, rows: IntArray, end: IntArray) -> dict[str, Array]:
+        """Return the frames up to ``rows`` [B], and up to what followed on ``end`` [B]."""
+        seen, after = self._columns["observation.observation"], self._columns["next.observation"]
+        places, known = links.windows(rows, self._frames)  # [B, T]
+        places_after, known_after = links.windows(end, self._frames)
+        frames_after = np.concatenate([seen[places_after][:, 1:], after[end][:, None]], axis=1)
+        known_after = np.concatenate([known_after[:, 1:], np.ones_like(known_after[:, :1])], axis=1)
+        return {
+            "observation.observation": seen[places] * known[..., None],
+            f"observation.{FRAMES_KNOWN}": known,
+            "next.observation": frames_after * known_after[..., None],
+            f"next.{FRAMES_KNOWN}": known_after,
+        }
 
     def _rows_of(self, transitions: Transitions, discount: FloatArray) -> dict[str, Array]:
         """Return transitions as columns [B, ...]."""
         vectors = self._problem.items is None
         columns: dict[str, Array] = {
             "action": transitions.decision.action if vectors else transitions.items,
-            "responses": transitions.responses,
+            "responses": np.where(transitions.observed, transitions.responses, 0.0),
             "observed": transitions.observed,
             "reward": transitions.reward,
             "discount": discount,
         }
         columns.update({f"observation.{key}": part for key, part in transitions.observation.items()})
         columns.update({f"extras.{key}": part for key, part in transitions.decision.extras.items()})
-        if self._problem.discount > 0:
+        if self._problem.discount > 0 or self._links is not None:
             columns.update({f"next.{key}": part for key, part in transitions.next_observation.items()})
         for name in ("allowed", "next_allowed"):
             known: Candidates | None = getattr(transitions, name)
@@ -209,3 +281,11 @@ class Experience:
 
     def _tensor(self, array: Array) -> Tensor:
         return torch.from_numpy(array).to(self._device)
+
+
+def _require_finite(columns: dict[str, Array]) -> None:
+    for name, rows in columns.items():
+        if rows.dtype.kind == "f" and not (fine := np.isfinite(rows)).all():
+            raise InvalidInput(
+                f"{name} of a transition is {rows[~fine][0]} ({(~fine).sum()} such numbers); allowed: finite numbers"
+            )

@@ -14,6 +14,10 @@ from smartrec.core.errors import InvalidConfig
 from smartrec.core.problem import Problem
 
 HISTORY_ITEMS, HISTORY_RESPONSES = "history_items", "history_responses"
+FRAMES_KNOWN = "frames_known"
+"""Part of the observation that says which frames of a Box [T, F] there are, bool [T]; those come last."""
+
+_OF_HISTORY = (HISTORY_ITEMS, HISTORY_RESPONSES, FRAMES_KNOWN)
 
 
 class State(nn.Module):
@@ -22,7 +26,7 @@ class State(nn.Module):
     ``static`` is, by part of the observation: boxes and binaries as they are, flattened; the clock as its share of
     the world's time, 0..1; another Discrete as a learnt vector, the user's number only where ``user_embedding`` > 0.
     The history is ``history_items`` with ``history_responses``, or a Box of two axes [T, F], as Gymnasium's
-    ``FrameStackObservation`` makes it.
+    ``FrameStackObservation`` makes it, with ``frames_known`` [T] where not all are.
 
     Args:
         problem: What is seen.
@@ -81,13 +85,13 @@ class State(nn.Module):
 
     def _is_static(self, key: str) -> bool:
         space = self._parts[key]
-        if key in (HISTORY_ITEMS, HISTORY_RESPONSES) or _is_sequence(space):
+        if key in _OF_HISTORY or _is_sequence(space):
             return False
         return not (isinstance(space, spaces.Discrete) and key != "clock" and key not in self._tables)
 
     def _static_size(self, key: str, space: spaces.Space[Any], embedding: int, user_embedding: int) -> int:
         """Return how much a part adds to the static vector, and make the table of a category."""
-        if key in (HISTORY_ITEMS, HISTORY_RESPONSES) or _is_sequence(space):
+        if key in _OF_HISTORY or _is_sequence(space):
             return 0
         if key == "clock" and isinstance(space, spaces.Discrete):
             self._clock_end = float(max(space.n - 1, 1))
@@ -135,6 +139,7 @@ class State(nn.Module):
             if _is_sequence(space):
                 sequence = observation[key].float()  # [B, T, F]
                 known = torch.ones(sequence.shape[:2], dtype=torch.bool, device=device)
+                known = observation.get(FRAMES_KNOWN, known).bool()
                 nothing = torch.zeros(*sequence.shape[:2], 0, device=device)
                 return Reading(static, sequence, known, nothing, torch.zeros(sequence.shape[:2], device=device))
         empty, none = torch.zeros(lanes, 0, 0, device=device), torch.zeros(lanes, 0, device=device)
