@@ -47,6 +47,30 @@ _add(
     f"{_bandits}.neural_linear:NeuralLinear",
     "Bayesian linear models an item on what a small network sees",
 )
+_deep = "smartrec.agents.deep"
+_add("bcq", f"{_deep}.bcq:BCQ", "learns from logs: imitated vectors, moved a little towards what is worth more")
+_add("ddpg", f"{_deep}.ddpg:DDPG", "an actor of vectors that climbs a critic; items by look-up")
+_add("discrete_bcq", f"{_deep}.discrete_bcq:DiscreteBCQ", "learns from logs: the best of what the log may have shown")
+_add(
+    "discrete_sac",
+    f"{_deep}.discrete_sac:DiscreteSAC",
+    "a softmax over items, paid for its entropy, judged by two critics",
+)
+_add("dqn", f"{_deep}.dqn:DQN", "values of items by a network that learns from past transitions")
+_add("reinforce", f"{_deep}.reinforce:Reinforce", "policy gradient, with corrections for logs and for slates")
+_add("sac", f"{_deep}.sac:SAC", "random vectors, paid for their entropy; items by look-up")
+_add("td3", f"{_deep}.td3:TD3", "DDPG with two critics and a patient actor; items by look-up")
+_recommenders = "smartrec.agents.recommenders"
+_add("als", f"{_recommenders}.als:ALS", "alternating least squares on clicks, explored")
+_add("bpr", f"{_recommenders}.bpr:BPR", "Bayesian personalised ranking of clicks, explored")
+_add("item_knn", f"{_recommenders}.item_knn:ItemKNN", "items like those a user clicked, explored")
+_add("ease", f"{_recommenders}.ease:EASE", "each item's clicks regressed on all others', explored")
+_add("low_rank_thompson", f"{_recommenders}.low_rank_thompson:LowRankThompson", "posterior draws of hidden taste")
+_add("two_tower", f"{_recommenders}.two_tower:TwoTower", "a network of the user and one of the item, explored")
+_sb3 = "smartrec.agents.adapters.sb3_agent"
+_add("ppo", f"{_sb3}:PPO", "proximal policy optimisation, by Stable-Baselines3")
+_add("maskable_ppo", f"{_sb3}:MaskablePPO", "the same, learning with the masks it acted under, by sb3-contrib")
+_add("sb3", f"{_sb3}:SB3Agent", "any algorithm of Stable-Baselines3 or sb3-contrib; PPO unless told otherwise")
 
 
 def agent_class(name: str) -> type[Agent]:

@@ -42,6 +42,7 @@ class Learner(Generic[M]):
         self.network, self.name, self.steps = network, name, 0
         self.target: M = copy.deepcopy(network).requires_grad_(False) if target else network
         self._parameters = [weight for weight in network.parameters() if weight.requires_grad]
+        self._leaders, self._followers = list(network.parameters()), list(self.target.parameters())
         self._clip = clip
         self._optimiser = torch.optim.Adam(self._parameters, lr=rate, fused=True)
 
@@ -72,8 +73,7 @@ class Learner(Generic[M]):
     @torch.no_grad()
     def follow(self, tau: float) -> None:
         """Move the target: ``target <- target + tau (network - target)``; tau = 1 copies."""
-        mine = [weight.data for weight in self.network.parameters()]
-        torch._foreach_lerp_([weight.data for weight in self.target.parameters()], mine, tau)
+        torch._foreach_lerp_(self._followers, self._leaders, tau)
 
     def get_state(self) -> dict[str, Any]:
         """Return weights and the optimiser's state as arrays."""
