@@ -17,6 +17,8 @@ GROUPS = {
     7: ("startup:startup", "import and help"),
     8: ("runs:memory", "memory"),
     9: ("zoo:every_agent", "every agent"),
+    10: ("deep:continuous", "continuous agents"),
+    11: ("deep:look_up", "look-up of items"),
 }
 NOTE = (
     "Ratios are ours to the peer's: of times where the bar is a most (<=), of speeds where it is a least (>=). Both "

@@ -1,34 +1,30 @@
 """Makes pages from docstrings and records: ``python docs/pages.py`` writes them all.
 
-``docs/environments.md``, ``docs/agents.md``, and for each agent ``docs/agents/NAME.md`` with a figure of its learning
-curves, where the committed leaderboard has it. A figure carries the digest of the records that it was made from, and
-is made anew when that differs.
+``docs/environments.md`` and ``docs/agents.md``, and for each environment and agent a page in the folder of that name,
+with a figure of learning curves where the committed leaderboard has them. A figure carries the digest of the records
+that it was made from, and is made anew when that differs.
 """
 
 import inspect
-import io
 import re
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import fields
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from measured import all_records, figure_digest, records_of, records_on, task_of, worlds_of, write_figure
+
 import smartrec
 from smartrec.agents import AGENTS, Agent, Tags
-from smartrec.core.config import digest
+from smartrec.core.config import to_dict
 from smartrec.core.files import atomic_write
 from smartrec.core.registry import load
 from smartrec.envs import Settings
-from smartrec.evaluation import METRICS, RunRecord, curves, leaderboard, read_records
+from smartrec.evaluation import METRICS, RunRecord, leaderboard, markdown
 from smartrec.evaluation.table import figure_text
-from smartrec.tasks import TASKS, Task
 
 FOLDER = Path(__file__).resolve().parent
-BOARD = FOLDER / "leaderboard"
-"""Folder of the committed records and of the tables made from them."""
 
 HEAD = """\
 # Environments
@@ -36,10 +32,13 @@ HEAD = """\
 <!-- Made from the docstrings of the environment classes by docs/pages.py; change those, not this page. -->
 
 An environment is a crowd of users. Each step, an agent shows something to each of N users, and they click or do not.
-All environments share the rules of the first section; the others follow [Gymnasium](https://gymnasium.farama.org)'s
-form. What the letters and words mean is in [words.md](words.md).
+Each has a page in [Gymnasium](https://gymnasium.farama.org)'s form, with what the agents reached on it. What the
+letters and words mean is in [words.md](words.md).
 
-{contents}
+| environment | what | measured on |
+|---|---|---|
+{rows}
+
 ## All environments
 
 Two forms of the same world. `import smartrec` registers both.
@@ -63,13 +62,36 @@ assert reward.shape == terminated.shape == (500,)
   built: nothing follows a terminated visit.
 - `info` has `visit` and `expected_reward`; for slates also `responses`, what the user did at each position. With
   `reference=True` it has `random_expected_reward` and `best_expected_reward`; with `on_repeat="replace"` it has
-  `replaced`, how many positions were filled anew. Agents do not see `info`.
+  `replaced`, how many positions were filled anew. With `choice="cascade"` it has `observed`, False where nobody saw a
+  position: its response is 0, and no failure of its item. Agents do not see `info`.
 
 Keyword arguments of `gym.make` and `gym.make_vec`:
 
 | name | default | meaning |
 |---|---|---|
 {settings}
+"""
+
+ENVIRONMENT_HEAD = """\
+# {name}
+
+<!-- Made from docstrings and docs/leaderboard/records.jsonl by docs/pages.py; change those, not this page. -->
+
+{doc}
+
+```python
+import gymnasium as gym
+import smartrec
+
+envs = gym.make_vec("{name}", num_envs=100)
+observation, info = envs.reset(seed=0)
+```
+
+What all environments share, and all their settings, is in [environments.md](../environments.md#all-environments).
+
+## Measured
+
+{measured}
 """
 
 AGENTS_HEAD = """\
@@ -128,26 +150,55 @@ agent = smartrec.agents.make("{name}", envs, seed=0)
 {measured}
 """
 
+RESULTS = """\
+Means and 95 % intervals over seeds on which nothing was tuned. What the columns mean is in
+[agents.md](../agents.md#figures); how each agent fared elsewhere is on its page. The curves are means."""
 MEASURED = """\
 Means and 95 % intervals over seeds on which nothing was tuned. The figure in bold decides on the place; *random* and
 *oracle* are in its unit. What the columns mean is in [agents.md](../agents.md#figures); all rows are in
 [leaderboard.md](../leaderboard/leaderboard.md)."""
 NOT_MEASURED = "Not on the committed leaderboard yet."
-FIGURE = "![Learning curves of {name}, between random and oracle]({name}.png)"
+FIGURE = "![Learning curves of {name}, between random and oracle]({file}.png)"
 COLUMNS = ("final", "loop", "regret", "decision_us")
 
 
 def pages() -> dict[Path, str]:
     """Return all pages that are made: path to text."""
     made = {FOLDER / "environments.md": environments_page(), FOLDER / "agents.md": agents_page()}
+    made |= {FOLDER / "environments" / f"{file_of(name)}.md": environment_page(name) for name in smartrec.ENVIRONMENTS}
     return made | {FOLDER / "agents" / f"{name}.md": agent_page(name) for name in AGENTS}
 
 
+def figures() -> dict[Path, list[RunRecord]]:
+    """Return all figures that are made: path to the records that are drawn."""
+    drawn = {FOLDER / "environments" / f"{file_of(name)}.png": records_on(name) for name in smartrec.ENVIRONMENTS}
+    drawn |= {FOLDER / "agents" / f"{name}.png": records_of(name) for name in AGENTS}
+    return {path: records for path, records in drawn.items() if records}
+
+
+def file_of(environment: str) -> str:
+    """Return the name of an environment's page: Task1 for SmartRec/Task1-v0."""
+    return environment.partition("/")[2].rpartition("-v")[0]
+
+
 def environments_page() -> str:
-    """Return the page of all registered environments, made from the docstrings of their classes."""
-    contents = "".join(f"- [{name}](#{_anchor(name)})\n" for name in smartrec.ENVIRONMENTS)
-    sections = [_section(name, target) for name, target in smartrec.ENVIRONMENTS.items()]
-    return "\n".join([HEAD.format(contents=contents, settings=_option_rows(Settings)).strip() + "\n", *sections])
+    """Return the index of the environments, a line each, and what they share."""
+    rows = []
+    for name, target in smartrec.ENVIRONMENTS.items():
+        about = inspect.cleandoc(load(f"{target}VectorEnv").__doc__).partition("\n")[0]
+        worlds = ", ".join(world.partition(" on ")[2] for world in worlds_of(records_on(name)))
+        rows.append(f"| [{name}](environments/{file_of(name)}.md) | {about} | {worlds} |")
+    return HEAD.format(rows="\n".join(rows), settings=_option_rows(Settings))
+
+
+def environment_page(name: str) -> str:
+    """Return the page of an environment: the docstring of its class, and what agents reached on it."""
+    doc = inspect.cleandoc(load(f"{smartrec.ENVIRONMENTS[name]}VectorEnv").__doc__)
+    return ENVIRONMENT_HEAD.format(
+        name=name,
+        doc=re.sub(r"^(#+ .*)$", r"\1\n", doc, flags=re.MULTILINE),  # a blank line below each heading
+        measured=_results(name),
+    )
 
 
 def agents_page() -> str:
@@ -178,63 +229,34 @@ def agent_page(name: str) -> str:
     )
 
 
-def records_of(name: str) -> list[RunRecord]:
-    """Return the committed records of an agent."""
-    return [record for record in _records() if record.agent == AGENTS.entry(name).target]
-
-
-def figure_digest(name: str) -> str:
-    """Return what the figure of an agent says of the records that it was made from."""
-    drawn = [[_world(record), record.label, record.seed, record.curve] for record in records_of(name)]
-    return f"records {digest(drawn)}"
-
-
-def write_figure(name: str) -> None:
-    """Draw the learning curves of an agent, a panel a world, in few colours so that the file is small."""
-    from PIL import Image, PngImagePlugin
-
-    panels = [(_world(group[0]), group) for group in _groups(records_of(name))]
-    figure = curves(panels)
-    rows = -(-len(panels) // 2)
-    figure.set_size_inches(8, 2.7 * rows + 0.5)
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=72)
-    said = PngImagePlugin.PngInfo()
-    said.add_text("Description", figure_digest(name))
-    with atomic_write(FOLDER / "agents" / f"{name}.png", "wb") as file:
-        small = Image.open(drawn).convert("RGB").quantize(24, dither=Image.Dither.NONE)
-        small.save(file, format="png", optimize=True, pnginfo=said)
-
-
 def write_all() -> None:
-    """Write all pages, and the figures whose records have changed; remove those of agents that are gone."""
-    made = pages()
+    """Write all pages, and the figures whose records have changed; remove those of what is gone."""
+    made, drawn = pages(), figures()
     for path, text in made.items():
+        path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as file:
             file.write(text)
-    figures = {FOLDER / "agents" / f"{name}.png": name for name in AGENTS if records_of(name)}
-    for path, name in figures.items():
-        if not path.exists() or figure_digest(name).encode() not in path.read_bytes():
-            write_figure(name)
-    for path in (FOLDER / "agents").iterdir():
-        if path.suffix in (".md", ".png") and path not in made and path not in figures:
+    for path, records in drawn.items():
+        if not path.exists() or figure_digest(records).encode() not in path.read_bytes():
+            write_figure(path, records)
+    for path in [*(FOLDER / "agents").iterdir(), *(FOLDER / "environments").iterdir()]:
+        if path.suffix in (".md", ".png") and path not in made and path not in drawn:
             path.unlink()
 
 
-def _section(name: str, target: str) -> str:
-    """Return the docstring of one environment under its id, headings two levels down."""
-    doc = inspect.cleandoc(load(f"{target}VectorEnv").__doc__)
-    doc = re.sub(r"^(#+) (.*)$", r"#\1 \2\n", doc, flags=re.MULTILINE)  # one level down, and a blank line below
-    return f"## {name}\n\n{doc}\n{_boards(name)}"
-
-
-def _boards(environment: str) -> str:
-    """Return links to the tables of a leaderboard on an environment, or nothing."""
-    table = (BOARD / "leaderboard.md").read_text(encoding="utf-8")
-    tasks = [name for name in TASKS if TASKS.get(name).environment == environment]
-    titles = [title for name in tasks for title in re.findall(rf"^### (Task {name} on .*)$", table, re.MULTILINE)]
-    links = "".join(f"- [{title}](leaderboard/leaderboard.md#{_anchor(title)})\n" for title in titles)
-    return f"\n### Leaderboard\n\n{links}" if links else ""
+def _results(environment: str) -> str:
+    """Return what agents reached on an environment, a short table a world."""
+    worlds = worlds_of(records_on(environment))
+    if not worlds:
+        return NOT_MEASURED
+    parts = [RESULTS, FIGURE.format(name="all agents", file=file_of(environment))]
+    for world, group in worlds.items():
+        task = task_of(group[0])
+        title = f"{world}: {task.question}"
+        columns = dict.fromkeys([task.headline, f"{task.headline}_normalised", "final", "loop", "regret"])
+        board = markdown(leaderboard(title, group, task.headline), list(columns))
+        parts.append(f"{board}\n[All columns](../leaderboard/leaderboard.md#{_anchor(title)}).")
+    return "\n\n".join(parts)
 
 
 def _explanation(name: str, cls: type[Agent]) -> str:
@@ -246,9 +268,13 @@ def _explanation(name: str, cls: type[Agent]) -> str:
 
 
 def _option_rows(config: type[Any]) -> str:
-    """Return a table row for each field of a dataclass, by its own lines of the docstring."""
-    defaults = {field.name: field.default for field in fields(config)}
-    return "\n".join(f"| `{name}` | `{defaults[name]!r}` | {text} |" for name, text in _meanings(config))
+    """Return a table row for each field of a dataclass, its own first, by the lines of the docstrings."""
+    meanings: dict[str, str] = {}
+    for described in config.__mro__:
+        meanings = {**meanings, **{key: text for key, text in _meanings(described) if key not in meanings}}
+    known, defaults = {field.name for field in fields(config)}, config()
+    rows = [(name, getattr(defaults, name), text) for name, text in meanings.items() if name in known]
+    return "\n".join(f"| `{name}` | `{default!r}` | {text} |" for name, default, text in rows)
 
 
 def _meanings(described: type[Any]) -> list[tuple[str, str]]:
@@ -261,7 +287,9 @@ def _meanings(described: type[Any]) -> list[tuple[str, str]]:
 def _tags(tags: Tags) -> str:
     """Return what an agent can do and needs, a line a tag that is set."""
     meanings = _meanings(Tags)
-    lines = [f"- `{name}`: {text}" for name, text in meanings if getattr(tags, name)]
+    lines = [f"- `{name}`: {text}" for name, text in meanings if getattr(tags, name) is True]
+    if tags.extra:
+        lines.append(f'- `extra`: `pip install "smartrec[{tags.extra}]"` brings what it needs.')
     return "\n".join(lines) or "None of the tags."
 
 
@@ -272,8 +300,8 @@ def _measured(name: str) -> str:
         return NOT_MEASURED
     heads = "| world | row | options | place | " + " | ".join(COLUMNS) + " | random | oracle | seeds |"
     lines = [heads, "|---|---|---|---:|" + "---:|" * (len(COLUMNS) + 3)]
-    for group in _groups(_records()):
-        task = _task(group[0])
+    for world, group in worlds_of(all_records()).items():
+        task = task_of(group[0])
         board = leaderboard(task.question, group, task.headline)
         for place, row in enumerate(board.rows, 1):
             record = next(record for record in group if record.label == row.label)
@@ -282,41 +310,16 @@ def _measured(name: str) -> str:
             cells = [f"**{figure_text(c, row.figures[c])}**" if c == task.headline else figure_text(c, row.figures[c])
                      for c in COLUMNS]  # fmt: skip
             references = [f"{board.references[reference]:.3f}" for reference in ("random", "oracle")]
-            first = [_world(record), row.label, _differences(record), f"{place} of {len(board.rows)}"]
+            first = [world, row.label, _differences(record), f"{place} of {len(board.rows)}"]
             count = str(row.figures[task.headline].count)
             lines.append("| " + " | ".join([*first, *cells, *references, count]) + " |")
-    return "\n\n".join([MEASURED, "\n".join(lines), FIGURE.format(name=name)])
+    return "\n\n".join([MEASURED, "\n".join(lines), FIGURE.format(name=name, file=name)])
 
 
 def _differences(record: RunRecord) -> str:
     """Return the options of a run that are not the defaults."""
-    defaults = {field.name: field.default for field in fields(load(record.agent).Config)}
+    defaults = to_dict(load(record.agent).Config())
     return ", ".join(f"`{name}={value}`" for name, value in record.config.items() if value != defaults.get(name))
-
-
-def _groups(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
-    """Return the records by the world that they ran in, in the order of the tasks."""
-    groups = defaultdict(list)
-    for record in records:
-        groups[_world(record)].append(record)
-    return [groups[world] for world in sorted(groups)]
-
-
-def _world(record: RunRecord) -> str:
-    """Return task, data and further options of the environment in a few words."""
-    options = {key: value for key, value in record.options.items() if key not in ("dataset", "num_envs")}
-    text = "".join(f", {key}={value}" for key, value in options.items())
-    return f"Task {_task(record).name} on {record.options.get('dataset', 'synthetic')}{text}"
-
-
-def _task(record: RunRecord) -> Task:
-    found: Task = next(TASKS.get(name) for name in TASKS if TASKS.get(name).environment == record.environment)
-    return found
-
-
-@cache
-def _records() -> list[RunRecord]:
-    return read_records(BOARD / "records.jsonl")
 
 
 def _anchor(title: str) -> str:

@@ -21,6 +21,34 @@ LINEAR = (
     Contender("shared_lin_ucb", "hybrid_lin_ucb", {"own": False, "shared_ridge": 0.1}),
     Contender("logistic_thompson", "logistic_thompson"),
 )
+ACTORS = (Contender("ddpg", "ddpg"), Contender("td3", "td3"), Contender("sac", "sac"))
+NETWORKS = (
+    Contender("dqn", "dqn"),
+    Contender("discrete_sac", "discrete_sac", {"temperature": 0.05}),
+    Contender("reinforce", "reinforce"),
+    Contender("ppo", "ppo"),
+)
+FORGETFUL = (
+    Contender("dqn_forgetful", "dqn", {"experience": 1000, "epsilon_over": 500, "rate": 0.003}),
+    Contender("discrete_sac_forgetful", "discrete_sac", {"experience": 1000, "temperature": 0.05, "rate": 0.003}),
+    Contender("reinforce_restless", "reinforce", {"rate": 0.003, "entropy": 0.1, "train_every": 16}),
+)
+SLOW_LINEAR = (Contender("boosted", "boosted"), Contender("neural_linear", "neural_linear"))
+PERSONAL = {"user_embedding": 16}
+NEAR = {**PERSONAL, "neighbours": 100, "metric": "inner"}
+TASTE = (
+    Contender("low_rank_thompson", "low_rank_thompson"),
+    Contender("low_rank_greedy", "low_rank_thompson", {"first_items": 50, "width": 0.0}),
+    Contender("als", "als"),
+    Contender("als_thompson", "als", {"exploration": "thompson"}),
+    Contender("ease_thompson", "ease", {"exploration": "thompson"}),
+    Contender("item_knn", "item_knn"),
+    Contender("bpr", "bpr"),
+    Contender("two_tower", "two_tower"),
+    Contender("dqn", "dqn", PERSONAL),
+    Contender("ddpg", "ddpg", NEAR),
+    Contender("td3", "td3", NEAR),
+)
 
 QUICK = Setting("quick", {"n_users": 500, "iterations": 10})
 SYNTHETIC = Setting("synthetic", {"dataset": "synthetic"})
@@ -34,7 +62,7 @@ TASK_1 = Task(
     headline="final",
     settings=(QUICK, SYNTHETIC, SLATES),
     contenders=COUNTING,
-    deep=(),
+    deep=NETWORKS + ACTORS,
     tags=frozenset({"popularity"}),
 )
 TASK_2 = Task(
@@ -44,7 +72,7 @@ TASK_2 = Task(
     headline="final",
     settings=(QUICK, SYNTHETIC, MOVIELENS),
     contenders=COUNTING + LINEAR,
-    deep=(),
+    deep=SLOW_LINEAR + NETWORKS + ACTORS,
     tags=frozenset({"features"}),
 )
 TASK_3 = Task(
@@ -54,7 +82,7 @@ TASK_3 = Task(
     headline="loop",
     settings=(Setting("quick", {"n_users": 500}), SYNTHETIC, SLATES),
     contenders=COUNTING,
-    deep=(),
+    deep=NETWORKS + FORGETFUL + ACTORS,
     tags=frozenset({"drift"}),
 )
 TASK_4 = Task(
@@ -68,6 +96,6 @@ TASK_4 = Task(
         MOVIELENS,
     ),
     contenders=COUNTING,
-    deep=(),
+    deep=TASTE,
     tags=frozenset({"hidden preferences", "slates"}),
 )

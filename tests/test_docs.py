@@ -4,6 +4,7 @@ import re
 import sys
 import tomllib
 from functools import cache
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,9 @@ import smartrec
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-EXAMPLES = [path for path in PAGES if path.name == "README.md" or path.parent in (DOCS, DOCS / "agents")]
+EXAMPLES = [
+    path for path in PAGES if path.name == "README.md" or path.parent in (DOCS, DOCS / "agents", DOCS / "environments")
+]
 MOST_FIGURE_BYTES = 50_000
 
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```\s*$", re.MULTILINE | re.DOTALL)
@@ -38,10 +41,11 @@ def anchors_of(path):
 
 @cache
 def load_pages():
-    spec = spec_from_file_location("docs_pages", DOCS / "pages.py")
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    sys.path.insert(0, str(DOCS))  # scripts that import each other, as when one of them is run
+    try:
+        return import_module("pages")
+    finally:
+        sys.path.remove(str(DOCS))
 
 
 def test_made_pages_are_fresh():
@@ -49,14 +53,14 @@ def test_made_pages_are_fresh():
     assert not stale, "run: python docs/pages.py"
 
 
-def test_figures_of_agents_are_small_and_made_from_the_committed_records():
+def test_figures_are_small_and_made_from_the_committed_records():
     made = load_pages()
-    measured = [name for name in smartrec.agents.AGENTS if made.records_of(name)]
-    assert sorted(path.stem for path in (DOCS / "agents").glob("*.png")) == sorted(measured)
-    for name in measured:
-        figure = (DOCS / "agents" / f"{name}.png").read_bytes()
-        assert made.figure_digest(name).encode() in figure, "run: python docs/pages.py"
-        assert len(figure) <= MOST_FIGURE_BYTES, name
+    drawn = made.figures()
+    assert {path for name in ("agents", "environments") for path in (DOCS / name).glob("*.png")} == set(drawn)
+    for path, records in drawn.items():
+        figure = path.read_bytes()
+        assert made.figure_digest(records).encode() in figure, "run: python docs/pages.py"
+        assert len(figure) <= MOST_FIGURE_BYTES, path.name
 
 
 def test_every_agent_has_a_page_and_a_line():
@@ -70,19 +74,29 @@ def test_every_agent_has_a_page_and_a_line():
         assert (load_pages().NOT_MEASURED in page) != (f"]({name}.png)" in page)
 
 
-def test_environments_page_links_the_leaderboards_of_each_task():
-    page = text_of(DOCS / "environments.md")
-    headings = re.findall(r"^### (.*)$", text_of(DOCS / "leaderboard" / "leaderboard.md"), re.MULTILINE)
-    assert headings
-    assert not [heading for heading in headings if f"\n- [{heading}](leaderboard/" not in page]
+def test_pages_of_environments_have_the_tables_of_the_leaderboard():
+    """Each table stands on one page, in short, with as many rows as the committed one."""
+    table = re.compile(r"^### (.*)\n\n\| agent .*\n((?:\|.*\n)+)", re.MULTILINE)
+    whole = table.findall(text_of(DOCS / "leaderboard" / "leaderboard.md"))
+    short = [found for path in (DOCS / "environments").glob("*.md") for found in table.findall(text_of(path))]
+    assert whole
+    lines = [{title: len(rows.splitlines()) for title, rows in tables} for tables in (whole, short)]
+    assert lines[0] == lines[1]
+    assert len(short) == len(whole)
 
 
-def test_environments_page_has_every_environment_and_setting():
-    page = text_of(DOCS / "environments.md")
-    for name in smartrec.ENVIRONMENTS:
-        assert f"\n## {name}\n" in page
+def test_every_environment_has_a_page_and_a_line_and_every_setting_a_row():
+    index, made = text_of(DOCS / "environments.md"), load_pages()
+    files = {name: made.file_of(name) for name in smartrec.ENVIRONMENTS}
+    assert {path.stem for path in (DOCS / "environments").glob("*.md")} == set(files.values())
+    for name, file in files.items():
+        page = text_of(DOCS / "environments" / f"{file}.md")
+        assert f"\n| [{name}](environments/{file}.md) | " in index
+        headings = ["Action", "Observation", "Reward", "Episode end", "Settings", "Measured"]
+        assert not [heading for heading in headings if f"\n## {heading}\n\n" not in page]
+        assert (made.NOT_MEASURED in page) != (f"]({file}.png)" in page)
     for name in smartrec.envs.Settings.__dataclass_fields__:
-        assert f"\n| `{name}` | " in page
+        assert f"\n| `{name}` | " in index
 
 
 @each_page

@@ -42,7 +42,8 @@ class DiscreteSACConfig(DeepConfig):
     Attributes:
         form: "heads" has an output an item; "embeddings" a table [I, embedding] of items; "auto" takes embeddings
             for more than 200 items.
-        temperature: What a nat of entropy is worth in reward, > 0; None learns it.
+        temperature: What a nat of entropy is worth in reward, > 0; the first one where it is learnt.
+        learn_temperature: Whether it moves until the entropy is as wanted.
         target_entropy: Entropy that a learnt temperature aims at, as a share of the largest possible, 0..1.
         rate: Learning rate of the networks and the temperature, > 0.
         clip: Largest norm of a gradient, > 0.
@@ -55,9 +56,10 @@ class DiscreteSACConfig(DeepConfig):
     """
 
     form: Form = "auto"
-    temperature: float | None = None
-    target_entropy: float = 0.5
-    rate: float = 1e-3
+    temperature: float = 0.1
+    learn_temperature: bool = True
+    target_entropy: float = 0.1
+    rate: float = 3e-3
     clip: float = 10.0
     batch_size: int = 128
     experience: int = 100_000
@@ -68,8 +70,7 @@ class DiscreteSACConfig(DeepConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        fixed = self.temperature is None or 0 < self.temperature < math.inf
-        require(fixed, "temperature", self.temperature, "None or a finite number > 0")
+        require(0 < self.temperature < math.inf, "temperature", self.temperature, "a finite number > 0")
         require(0 <= self.target_entropy <= 1, "target_entropy", self.target_entropy, "0 to 1")
         require(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
         require(0 < self.tau <= 1, "tau", self.tau, "more than 0, up to 1")
@@ -124,7 +125,7 @@ class DiscreteSAC(Agent):
         device, rate, clip = options.device, options.rate, options.clip
         policy = built(lambda: ItemScores(problem, options, options.form), self.rng, device)
         critics = built(lambda: Twins(problem, options), self.rng, device)
-        first = built(lambda: Temperature(options.temperature or 1.0), self.rng, device)
+        first = built(lambda: Temperature(options.temperature), self.rng, device)
         self.policy = Learner(policy, "policy", rate=rate, clip=clip)
         self.critics = Learner(critics, "critics", rate=rate, clip=clip, target=problem.discount > 0)
         self.temperature = Learner(first, "temperature", rate=rate)
@@ -189,7 +190,7 @@ class DiscreteSAC(Agent):
         loss = (share * (alpha * log_share - values)).sum(dim=1).mean()
         entropy = -(share * log_share).sum(dim=1).detach()  # [B]
         figures = {"policy_loss": self.policy.step(loss), "entropy": float(entropy.mean()), "temperature": float(alpha)}
-        if self.config.temperature is None:
+        if self.config.learn_temperature:
             count = torch.tensor(float(self.items)) if batch.allowed is None else batch.allowed.sum(dim=1).float()
             above = (entropy - self.config.target_entropy * count.to(entropy.device).log()).mean()
             self.temperature.step(self.temperature.network() * above)
@@ -201,7 +202,7 @@ class DiscreteSAC(Agent):
         if self.problem.discount == 0:
             return batch.responses
         share, log_share = _softmax(self.policy.network(batch.next_observation), batch.next_allowed)  # [B, I]
-        values = self.critics.target(batch.next_observation).amin(dim=0)
+        values: Tensor = self.critics.target(batch.next_observation).amin(dim=0)
         alpha: Tensor = self.temperature.network()
         next_value = (share * (values - alpha * log_share)).sum(dim=1)
         return batch.responses + (batch.discount * next_value)[:, None]

@@ -24,6 +24,7 @@ from smartrec.agents import exploration
 from smartrec.agents.base import Agent, Tags, lanes_of
 from smartrec.agents.deep.experience import Batch, Experience
 from smartrec.agents.deep.item_scores import Form, ItemScores, huber, scores_to_act_on, slate_targets
+from smartrec.agents.deep.memory import Memory
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence, Schedule
 from smartrec.agents.deep.settings import DeepConfig
@@ -50,6 +51,8 @@ class DQNConfig(DeepConfig):
         batch_size: Transitions a gradient step, >= 1.
         experience: Most transitions kept, >= 1.
         priority: Exponent of the priorities in sampling, 0..1; 0 samples uniformly.
+        frames: Observations of an episode that the encoder reads as a sequence, >= 0, for a Box [F]; 0 is the
+            newest alone. With them and ``encoder="gru"`` this is a recurrent DQN.
         n_step: Steps whose rewards count before the value of what follows does, >= 1.
         train_every: Transitions between two rounds of learning, >= 1.
         gradient_steps: Gradient steps a round, >= 1.
@@ -71,6 +74,7 @@ class DQNConfig(DeepConfig):
     batch_size: int = 128
     experience: int = 100_000
     priority: float = 0.0
+    frames: int = 0
     n_step: int = 1
     train_every: int = 16
     gradient_steps: int = 1
@@ -103,16 +107,23 @@ class DQN(Agent):
         cadence: How many transitions there were.
     """
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(memory=True, learns_from_logs=True, propensities=True, extra="deep")
     Config = DQNConfig
 
     def __init__(self, problem: Problem, config: DQNConfig | None = None, *, seed: int) -> None:
         super().__init__(problem, config, seed=seed)
         options: DQNConfig = self.config
-        network = built(lambda: ItemScores(problem, options, options.form, options.duelling), self.rng, options.device)
+        self.memory = Memory(problem, options.frames)
+        sees = self.memory.problem
+        network = built(lambda: ItemScores(sees, options, options.form, options.duelling), self.rng, options.device)
         self.values = Learner(network, "Q-network", rate=options.rate, clip=options.clip, target=problem.discount > 0)
         self.experience = Experience(
-            problem, options.experience, priority=options.priority, n_step=options.n_step, device=options.device
+            problem,
+            options.experience,
+            priority=options.priority,
+            n_step=options.n_step,
+            frames=options.frames,
+            device=options.device,
         )
         self.cadence = Cadence(options.train_every, options.gradient_steps, options.warmup)
 
@@ -130,7 +141,8 @@ class DQN(Agent):
         explore: bool = True,
     ) -> Decision:
         """Choose the slate worth most, sometimes a random one; ``explore=False`` never a random one."""
-        scores, candidates = scores_to_act_on(self, self.values.network, observation, allowed)
+        seen = self.memory.look(observation, first)
+        scores, candidates = scores_to_act_on(self, self.values.network, seen, allowed)
         lanes, slate_size = lanes_of(observation), self.problem.slate_size
         epsilon = self._epsilon() if explore else 0.0
         return self.decide(*exploration.epsilon_greedy(scores, lanes, slate_size, epsilon, self.rng), candidates)

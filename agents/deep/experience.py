@@ -150,7 +150,7 @@ class Experience:
 
     def batch(self, rows: IntArray, weight: FloatArray | None = None) -> Batch:
         """Return the transitions in places ``rows`` [B] as tensors."""
-        taken = {name: column[rows] for name, column in self._columns.items() if name != "priority"}
+        taken = {name: column.take(rows, axis=0) for name, column in self._columns.items() if name != "priority"}
         if self._links is not None:
             taken.update(self._along(self._links, rows))
         observation = self._parts("observation.", taken)

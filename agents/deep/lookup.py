@@ -234,6 +234,8 @@ class Lookup:
 
     def worth(self, values: Tensor, known: Tensor) -> Tensor:
         """Return the mean of the K best values [B, C] that are ``known``, float [B]; 0 where none is."""
+        if self._nearest is None:
+            return values[:, 0]
         best = torch.where(known, values, -torch.inf).topk(min(self._slate, values.shape[1]), dim=1).values
         there = best > -torch.inf
         return torch.where(there, best, 0.0).sum(dim=1) / there.sum(dim=1).clamp(min=1)
@@ -279,7 +281,9 @@ class Lookup:
         space = self._problem.action_space
         assert isinstance(space, spaces.Box)
         points = proto.reshape(len(proto), *space.shape)
-        return np.clip(space.low + (points + 1) / 2 * (space.high - space.low), space.low, space.high, dtype=space.dtype)
+        return np.clip(
+            space.low + (points + 1) / 2 * (space.high - space.low), space.low, space.high, dtype=space.dtype
+        )
 
 
 def _embeddings(problem: Problem, source: str) -> FloatArray | None:

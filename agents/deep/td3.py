@@ -145,6 +145,6 @@ class TD3(Agent):
     def _noisy(self, proto: Tensor) -> Tensor:
         """Return proto-actions [B, D] with the clipped noise of targets."""
         c = self.config
-        noise = c.target_noise * self.rng.standard_normal(proto.shape, np.float32)
-        clipped = noise.clip(-c.target_noise_clip, c.target_noise_clip)
-        return (proto + torch.from_numpy(clipped).to(proto.device)).clamp(-1, 1)
+        noise = torch.from_numpy(self.rng.standard_normal(proto.shape, np.float32)).to(proto.device)
+        noise.mul_(c.target_noise).clamp_(-c.target_noise_clip, c.target_noise_clip)
+        return noise.add_(proto).clamp_(-1, 1)

@@ -58,14 +58,16 @@ class Learner(Generic[M]):
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         for weight, gradient in zip(self._parameters, gradients, strict=True):
             weight.grad = gradient
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, self._clip))
-        value = float(loss.detach())
+        there = [gradient for gradient in gradients if gradient is not None]
+        norm, value = float(nn.utils.get_total_norm(there)), float(loss.detach())
         if not (math.isfinite(norm) and math.isfinite(value)):
             raise Diverged(
                 f"the {self.name} diverged after {self.steps:,} gradient steps: loss {value}, gradient norm {norm}; "
                 "its weights are those before this step. Take a smaller learning rate or clip, and look for "
                 "features and rewards that are too large"
             )
+        if norm > self._clip:
+            torch._foreach_mul_(there, self._clip / norm)
         self._optimiser.step()
         self.steps += 1
         return value

@@ -1,8 +1,10 @@
 """Networks of agents that act by vectors: an actor, and a critic with one head or more."""
 
-import numpy as np
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from smartrec.agents.deep.lookup import VectorConfig, Vectors
 from smartrec.agents.deep.networks import mlp
@@ -31,7 +33,9 @@ class VectorActor(nn.Module):
 
 
 class VectorCritic(nn.Module):
-    """``Q_h(s, a)`` of many vectors a state, for heads h = 1 .. H that share the state and the items' vectors.
+    """``Q_h(s, a) = mlp_h([s, a])`` of C vectors a state, for heads h = 1 .. H that share the encoder and the vectors.
+
+    All heads are worked out at once, and the state's share of the first layer once for all vectors.
 
     Args:
         problem: What is seen, and what actions are.
@@ -40,39 +44,45 @@ class VectorCritic(nn.Module):
 
     Attributes:
         vectors: Turns executed actions into vectors.
+        weights: Of the layers after the first, [H, inputs, outputs] each.
+        biases: Of the same, [H, 1, outputs] each.
     """
 
     def __init__(self, problem: Problem, config: VectorConfig, heads: int) -> None:
         super().__init__()
-        self.state = state_of(problem, config)
-        self.vectors = Vectors(problem, config)
-        sizes = self.state.size, self.vectors.size, config.hidden
-        self.heads = nn.ModuleList(_Head(*sizes) for _ in range(heads))
+        self.state, self.vectors = state_of(problem, config), Vectors(problem, config)
+        sizes = (*config.hidden, 1)
+        inputs = self.state.size + self.vectors.size
+        self.of_state = nn.Linear(self.state.size, heads * sizes[0])
+        self.of_vector = nn.Linear(self.vectors.size, heads * sizes[0], bias=False)
+        self.weights = nn.ParameterList(torch.empty(heads, *pair) for pair in pairwise(sizes))
+        self.biases = nn.ParameterList(torch.empty(heads, 1, size) for size in sizes[1:])
+        for first in (*self.of_state.parameters(), *self.of_vector.parameters()):
+            nn.init.uniform_(first, -(inputs**-0.5), inputs**-0.5)  # as one layer [s, a] would start
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            for part in (weight, bias):
+                nn.init.uniform_(part, -(weight.shape[1] ** -0.5), weight.shape[1] ** -0.5)
+        self._units = sizes[0]
 
     def forward(self, observation: dict[str, Tensor], vectors: Tensor, heads: int | None = None) -> Tensor:
         """Return values float [H, B, C] of parts [B, ...] and vectors [B, C, D], of the first ``heads`` heads."""
-        state = self.state(observation)
-        return torch.stack([head(state, vectors) for head in self.heads[:heads]])
+        heads = heads or len(self.of_state.bias) // self._units
+        lanes, count, _ = vectors.shape
+        units = heads * self._units
+        weight, bias, of_vector = (_top(part, units) for part in (*self.of_state.parameters(), self.of_vector.weight))
+        hidden = functional.linear(self.state(observation), weight, bias)  # [B, H F]
+        if count > 1:
+            hidden = hidden[:, None].expand(-1, count, -1).reshape(lanes * count, units)
+        hidden = torch.addmm(hidden, vectors.flatten(0, 1), of_vector.t())  # [B C, H F]
+        hidden = hidden.view(-1, heads, self._units).transpose(0, 1)  # [H, B C, F]
+        for weight, bias in zip(self.weights, self.biases, strict=True):
+            hidden = torch.baddbmm(_top(bias, heads), hidden.relu_(), _top(weight, heads))
+        return hidden.reshape(heads, lanes, count)
 
 
-class _Head(nn.Module):
-    """``mlp([s, a])``, where the state's share of the first layer is worked out once for all C vectors."""
-
-    def __init__(self, state: int, vector: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        first, *rest = (*hidden, 1)
-        whole = nn.Linear(state + vector, first)
-        self.of_state, self.of_vector = nn.Linear(state, first), nn.Linear(vector, first, bias=False)
-        with torch.no_grad():  # together they start as one layer would
-            self.of_state.weight.copy_(whole.weight[:, :state])
-            self.of_state.bias.copy_(whole.bias)
-            self.of_vector.weight.copy_(whole.weight[:, state:])
-        self.rest = nn.Sequential(nn.ReLU(), mlp((first, *rest))) if rest else nn.Identity()
-
-    def forward(self, state: Tensor, vectors: Tensor) -> Tensor:
-        """Return values [B, C] of states [B, S] and vectors [B, C, D]."""
-        hidden = self.of_state(state)[:, None] + self.of_vector(vectors)  # [B, C, F]
-        return self.rest(hidden)[..., 0]  # type: ignore[no-any-return]
+def _top(part: Tensor, count: int) -> Tensor:
+    """Return the first ``count`` rows; all of them as they are, for a cut costs a copy on the way back."""
+    return part if len(part) == count else part[:count]
 
 
 def state_of(problem: Problem, config: VectorConfig) -> State:

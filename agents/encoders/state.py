@@ -72,16 +72,22 @@ class State(nn.Module):
 
     def forward(self, observation: dict[str, Tensor]) -> Tensor:
         """Return states, float [B, size], of parts [B, ...]."""
-        reading = self.read(observation)
-        return torch.cat([reading.static, self.encoder(reading)], dim=1)
+        static = self._joined(observation)
+        if static.shape[1] == self.size:  # there is no history
+            return static
+        return torch.cat([static, self.encoder(self._history(observation, static))], dim=1)
 
     def read(self, observation: dict[str, Tensor]) -> Reading:
         """Return the observation as an encoder sees it."""
-        lanes = len(next(iter(observation.values())))
-        device = next(iter(observation.values())).device
+        return self._history(observation, self._joined(observation))
+
+    def _joined(self, observation: dict[str, Tensor]) -> Tensor:
+        """Return what is known beside the history, float [B, S]."""
         static = [self._static(key, observation[key]) for key in self._parts if self._is_static(key)]
-        joined = torch.cat(static, dim=1) if static else torch.zeros(lanes, 0, device=device)
-        return self._history(observation, joined)
+        if len(static) == 1:
+            return static[0]
+        some = next(iter(observation.values()))
+        return torch.cat(static, dim=1) if static else torch.zeros(len(some), 0, device=some.device)
 
     def _is_static(self, key: str) -> bool:
         space = self._parts[key]

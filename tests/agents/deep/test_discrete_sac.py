@@ -39,7 +39,7 @@ def test_a_tiny_world_solves_the_soft_equations(three_states):
     for _ in range(500):
         value = alpha * np.log(np.exp(q / alpha).sum(axis=1))
         q = three_states.rewards + 0.9 * np.where(followers >= 0, value[followers], 0.0)
-    agent = taught(three_states.world, three_states.log(), 900, temperature=alpha)
+    agent = taught(three_states.world, three_states.log(), 900, temperature=alpha, learn_temperature=False)
     for found in scores_of(agent.critics.network, 3):
         np.testing.assert_allclose(found, q, atol=0.02)
     np.testing.assert_allclose(softmax(scores_of(agent.policy.network, 3)), softmax(q / alpha), atol=0.02)
@@ -49,7 +49,7 @@ def test_a_tiny_world_solves_the_soft_equations(three_states):
 def test_in_a_bandit_the_policy_is_the_softmax_of_the_means(tabular):
     world, means = tabular(2, 4, discount=0.0), np.array([[0.1, 0.3, 0.6, 0.8], [0.9, 0.5, 0.2, 0.2]])
     states, items = np.divmod(np.arange(8), 4)
-    agent = taught(world, world.log(states, items, means.ravel()), 600, temperature=0.25)
+    agent = taught(world, world.log(states, items, means.ravel()), 600, temperature=0.25, learn_temperature=False)
     np.testing.assert_allclose(softmax(scores_of(agent.policy.network, 2)), softmax(means / 0.25), atol=0.02)
     assert agent.critics.target is agent.critics.network
 
@@ -57,7 +57,7 @@ def test_in_a_bandit_the_policy_is_the_softmax_of_the_means(tabular):
 @pytest.mark.parametrize("share", [0.3, 0.8])
 def test_a_learnt_temperature_reaches_the_entropy_it_aims_at(tabular, share):
     world, means = tabular(1, 5, discount=0.0), np.array([0.1, 0.2, 0.3, 0.4, 0.5])
-    agent = taught(world, world.log(np.zeros(5, int), np.arange(5), means), 500, target_entropy=share)
+    agent = taught(world, world.log(np.zeros(5, int), np.arange(5), means), 1200, target_entropy=share)
     shares = softmax(scores_of(agent.policy.network, 1)[0])
     assert -(shares * np.log(shares)).sum() == pytest.approx(share * np.log(5), abs=0.05)
     alpha = agent.temperature.network().item()
@@ -88,7 +88,7 @@ def test_masks_hold_in_policy_targets_and_entropy(tabular):
 def test_a_state_where_nothing_is_allowed_is_worth_nothing(tabular):
     world = tabular(2, 2)
     log = world.log([0, 0], [0, 1], [0.5, 0.7], [1, 1], next_allowed=[[False, False]] * 2)
-    agent = taught(world, log, 200, temperature=0.1)
+    agent = taught(world, log, 200, temperature=0.1, learn_temperature=False)
     for found in scores_of(agent.critics.network, 2):
         np.testing.assert_allclose(found[0], [0.5, 0.7], atol=0.01)
 
@@ -97,7 +97,7 @@ def test_truncated_goes_on_and_terminated_does_not(tabular):
     world = tabular(1, 1, discount=0.5)
     for follower, expected in ((0, 2.0), (-1, 1.0)):
         log = world.log([0], [0], [1.0], [follower], truncated=np.array([follower == 0]))
-        agent = taught(world, log, 250, temperature=0.1)
+        agent = taught(world, log, 250, temperature=0.1, learn_temperature=False)
         np.testing.assert_allclose(scores_of(agent.critics.network, 1), expected, atol=0.02)
 
 
@@ -148,7 +148,7 @@ def test_a_run_that_was_saved_goes_on_bit_for_bit(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"temperature": 0.0}, "temperature = 0.0; allowed: None or a finite number > 0"),
+        ({"temperature": 0.0}, "temperature = 0.0; allowed: a finite number > 0"),
         ({"target_entropy": 1.5}, "target_entropy = 1.5; allowed: 0 to 1"),
         ({"tau": 0.0}, "tau = 0.0"),
     ],
