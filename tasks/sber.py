@@ -24,13 +24,13 @@ LINEAR = (
 ACTORS = (Contender("ddpg", "ddpg"), Contender("td3", "td3"), Contender("sac", "sac"))
 NETWORKS = (
     Contender("dqn", "dqn"),
-    Contender("discrete_sac", "discrete_sac", {"temperature": 0.05}),
+    Contender("discrete_sac", "discrete_sac"),
     Contender("reinforce", "reinforce"),
     Contender("ppo", "ppo"),
 )
 FORGETFUL = (
     Contender("dqn_forgetful", "dqn", {"experience": 1000, "epsilon_over": 500, "rate": 0.003}),
-    Contender("discrete_sac_forgetful", "discrete_sac", {"experience": 1000, "temperature": 0.05, "rate": 0.003}),
+    Contender("discrete_sac_forgetful", "discrete_sac", {"experience": 1500}),
     Contender("reinforce_restless", "reinforce", {"rate": 0.003, "entropy": 0.1, "train_every": 16}),
 )
 SLOW_LINEAR = (Contender("boosted", "boosted"), Contender("neural_linear", "neural_linear"))
@@ -45,7 +45,7 @@ TASTE = (
     Contender("item_knn", "item_knn"),
     Contender("bpr", "bpr"),
     Contender("two_tower", "two_tower"),
-    Contender("dqn", "dqn", PERSONAL),
+    Contender("dqn", "dqn", {**PERSONAL, "rate": 0.003}),
     Contender("ddpg", "ddpg", NEAR),
     Contender("td3", "td3", NEAR),
 )

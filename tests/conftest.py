@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# One worker a core, so one thread a worker: two workers with two threads each would wait for one another.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 NEEDS = {
     "data": (
         lambda: Path(os.environ.get("SMARTREC_DATA", "")).is_dir() and bool(os.environ.get("SMARTREC_DATA")),

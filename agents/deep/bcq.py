@@ -1,6 +1,6 @@
 """Batch-constrained Q-learning: what a log's behaviour might have done, moved a little towards what is worth more.
 
-``generator loss = mean (a - decode(s, z))^2 + kl_weight KL(N(mean, sd^2) || N(0, 1))``, ``z ~ N(mean(s, a), sd(s, a)^2)``
+``generator loss = mean (a - decode(s, z))^2 + kl_weight KL(N(m, sd^2) || N(0, 1))``, ``z ~ N(m(s, a), sd(s, a)^2)``
 
 ``a_i = decode(s', z_i) + phi tanh(mlp'(s', decode(s', z_i)))``, ``z_i ~ clip(N(0, 1), -0.5, 0.5)``, i = 1 .. samples,
 ``y = r + discount max over i of (lambda min(Q1', Q2') + (1 - lambda) max(Q1', Q2'))(s', a_i)``,
@@ -29,7 +29,7 @@ from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner
-from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, state_of
+from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -166,7 +166,7 @@ class BCQ(Agent):
 
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
-        seen = transitions[transitions.observed.any(axis=1)]
+        seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
         self.experience.record(seen)
         self.cadence.count(len(seen))
         self.lookup.note(seen)
@@ -185,7 +185,7 @@ class BCQ(Agent):
         Raises:
             Diverged: A loss is no finite number; the weights are those before the step.
         """
-        self.experience.record(transitions[transitions.observed.any(axis=1)])
+        self.experience.record(transitions[np.flatnonzero(transitions.observed.any(axis=1))])
         return self._take(self.config.fit_steps if self.experience.size else 0)
 
     def _take(self, steps: int) -> dict[str, float]:
@@ -214,7 +214,7 @@ class BCQ(Agent):
 
     def _imitation(self, observation: dict[str, Tensor], vectors: Tensor, observed: Tensor) -> Tensor:
         """Return the generator's loss on vectors [B, K, D], where observed [B, K]."""
-        noise = self._normal(*vectors.shape[:2])
+        noise = normal((*vectors.shape[:2], self.generator.network.latent), self.rng, vectors.device)
         rebuilt, divergence = self.generator.network(observation, vectors, noise)
         loss = ((rebuilt - vectors) ** 2).mean(dim=2) + self.config.kl_weight * divergence  # [B, K]
         return (loss * observed).sum() / observed.sum().clamp(min=1)
@@ -239,13 +239,9 @@ class BCQ(Agent):
     def _generated(self, observation: dict[str, Tensor], count: int) -> Tensor:
         """Return ``count`` imitated vectors a state, float [B, count, D]."""
         lanes = len(next(iter(observation.values())))
-        latent = self._normal(lanes, count).clamp(-LATENT_CLIP, LATENT_CLIP)
-        return self.generator.network.decode(observation, latent)
-
-    def _normal(self, lanes: int, count: int) -> Tensor:
-        """Return standard normal latent vectors, float [lanes, count, Z]."""
         shape = lanes, count, self.generator.network.latent
-        return torch.from_numpy(self.rng.standard_normal(shape, np.float32)).to(self.config.device)
+        latent = normal(shape, self.rng, self.config.device).clamp(-LATENT_CLIP, LATENT_CLIP)
+        return self.generator.network.decode(observation, latent)
 
 
 def _joined(state: Tensor, vectors: Tensor) -> Tensor:

@@ -90,7 +90,7 @@ class DDPG(Agent):
 
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
-        seen = transitions[transitions.observed.any(axis=1)]
+        seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
         self.experience.record(seen)
         self.cadence.count(len(seen))
         self.lookup.note(seen)

@@ -153,11 +153,11 @@ class Lookup:
         self._problem, self._metric, self._refresh = problem, config.metric, config.refresh
         self._slate = problem.slate_size
         self._neighbours = max(config.neighbours, self._slate)
+        self._ranks = config.neighbours > self._slate
         self._nearest: NearestItems | None = None
         self._at, self._distance = 0, np.nan
         self._recent = np.full(RECENT, -1)
         if problem.items is not None:
-            self._neighbours = min(self._neighbours, problem.items)
             self._nearest = NearestItems(vectors.table(), self._metric)
 
     def decide(
@@ -182,9 +182,8 @@ class Lookup:
             return Decision(self._stretched(proto))
         if allowed is not None:
             allowed.require(self._slate)
-        ranks = self._neighbours > self._slate
-        items, distances = self.find(proto, self._neighbours if ranks else self._slate + SPARE, allowed)
-        scores = values(np.maximum(items, 0)) if ranks else -distances
+        items, distances = self.find(proto, self._neighbours if self._ranks else self._slate + SPARE, allowed)
+        scores = values(np.maximum(items, 0)) if self._ranks else -distances
         scores = np.where(items >= 0, scores, -np.inf)
         columns, _ = exploration.best(scores, len(items), self._slate, agent.rng)
         return replace(agent.decide(columns, None, items), extras={"proto": proto.astype(np.float32)})
@@ -281,9 +280,9 @@ class Lookup:
         space = self._problem.action_space
         assert isinstance(space, spaces.Box)
         points = proto.reshape(len(proto), *space.shape)
-        return np.clip(
-            space.low + (points + 1) / 2 * (space.high - space.low), space.low, space.high, dtype=space.dtype
-        )
+        points = space.low + (points + 1) / 2 * (space.high - space.low)
+        stretched: FloatArray = np.clip(points, space.low, space.high).astype(space.dtype)
+        return stretched
 
 
 def _embeddings(problem: Problem, source: str) -> FloatArray | None:
@@ -318,6 +317,7 @@ def _checked(table: FloatArray, name: str, items: int | None) -> FloatArray:
 def _scaled(table: FloatArray, metric: str) -> FloatArray:
     """Return embeddings [I, D] as vectors in [-1, 1]^D."""
     if metric != "l2":
-        return table / max(np.abs(table).max(), np.finfo(np.float64).tiny)
+        return np.asarray(table / max(np.abs(table).max(), np.finfo(np.float64).tiny))
     low, high = table.min(axis=0), table.max(axis=0)
-    return np.where(high > low, 2 * (table - low) / np.where(high > low, high - low, 1.0) - 1, 0.0)
+    scaled: FloatArray = np.where(high > low, 2 * (table - low) / np.where(high > low, high - low, 1.0) - 1, 0.0)
+    return scaled

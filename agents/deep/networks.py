@@ -34,5 +34,5 @@ def mlp(sizes: Sequence[int], last: Callable[[], nn.Module] | None = None) -> nn
     """Return linear layers [.., sizes[0]] -> [.., sizes[-1]] with ReLU in between, and ``last`` at the end."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), nn.ReLU(inplace=True)]
+        layers += [nn.Linear(inputs, outputs), nn.ReLU()]
     return nn.Sequential(*layers[:-1], *([] if last is None else [last()]))

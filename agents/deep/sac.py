@@ -3,15 +3,16 @@
 ``a = tanh(u)``, ``u ~ N(mean(s), sd(s)^2)``, ``log pi(a | s) = log N(u) - sum over d of log(1 - a_d^2)``
 
 ``y = r + discount (min(Q1'(s', a'), Q2'(s', a')) - alpha log pi(a' | s'))``,
-``actor loss = mean alpha log pi(a | s) - min(Q1(s, a), Q2(s, a))``, ``temperature loss = -mean log alpha (log pi(a | s) +
-target entropy)``
+``actor loss = mean alpha log pi(a | s) - min(Q1(s, a), Q2(s, a))``,
+``temperature loss = -mean log alpha (log pi(a | s) + target entropy)``
 
 where primes are targets that follow by ``tau``. Among items, actions are looked up; the entropy is the proto-action's.
 
 Source: Haarnoja et al. 2018 (arXiv 1801.01290, 1812.05905). Departures: (1) both critics read the state through one
-encoder and, where items' vectors are learnt, share those; (2) actions are random until learning starts; (3) for
-slates, ``y_k = r_k + discount * (mean over the K items looked up of min(Q1', Q2') - alpha log pi / K)``, the actor pays
-``alpha / K`` too, and only positions that were seen count; (4) the critics learn from the vectors of what was executed, the actor from its own proto-action.
+encoder and, where items' vectors are learnt, share those; (2) actions are random until learning starts; (3) for slates,
+``y_k = r_k + discount * (mean over the K items looked up of min(Q1', Q2') - alpha log pi / K)``, the actor pays
+``alpha / K`` too, and only positions that were seen count; (4) the critics learn from the vectors of what was executed,
+the actor from its own proto-action.
 """
 
 import math
@@ -29,7 +30,7 @@ from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner
-from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, state_of
+from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -139,7 +140,7 @@ class SAC(Agent):
 
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
-        seen = transitions[transitions.observed.any(axis=1)]
+        seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
         self.experience.record(seen)
         self.cadence.count(len(seen))
         self.lookup.note(seen)
@@ -196,8 +197,7 @@ class SAC(Agent):
     def _draw(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return drawn proto-actions [B, D] and the logarithms of their densities [B]."""
         mean, log_sd = self.actor.network(observation)
-        noise = torch.from_numpy(self.rng.standard_normal(mean.shape, np.float32)).to(mean.device)
-        return squashed(mean, log_sd, noise)
+        return squashed(mean, log_sd, normal(mean.shape, self.rng, mean.device))
 
 
 def squashed(mean: Tensor, log_sd: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,14 +1,15 @@
 """Twin delayed deterministic policy gradient: two critics, of which the lesser is believed, and a patient actor.
 
-``a' = clip(actor'(s') + clip(N(0, target_noise^2), -c, c), -1, 1)``, ``y = r + discount min(Q1'(s', a'), Q2'(s', a'))``,
-``critic loss = sum over h of mean (Q_h(s, a) - y)^2``; every ``policy_delay`` steps ``actor loss = -mean Q1(s, actor(s))``
+``a' = clip(actor'(s') + clip(N(0, target_noise^2), -c, c), -1, 1)``,
+``y = r + discount min(Q1'(s', a'), Q2'(s', a'))``, ``critic loss = sum over h of mean (Q_h(s, a) - y)^2``; every
+``policy_delay`` steps ``actor loss = -mean Q1(s, actor(s))``
 
 where primes are targets, which follow by ``tau`` when the actor learns. Among items, actions are looked up.
 
 Source: Fujimoto et al. 2018 (arXiv 1802.09477). Departures: (1) both critics read the state through one encoder and,
-where items' vectors are learnt, share those; (2) actions are random until learning starts; (3) for slates, ``y_k = r_k +
-discount * mean over the K items looked up of min(Q1', Q2')``, and only positions that were seen count; (4) the critics
-learn from the vectors of what was executed, the actor from its own proto-action.
+where items' vectors are learnt, share those; (2) actions are random until learning starts; (3) for slates,
+``y_k = r_k + discount * mean over the K items looked up of min(Q1', Q2')``, and only positions that were seen count;
+(4) the critics learn from the vectors of what was executed, the actor from its own proto-action.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner
-from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error
+from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error, normal
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -99,7 +100,7 @@ class TD3(Agent):
 
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
-        seen = transitions[transitions.observed.any(axis=1)]
+        seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
         self.experience.record(seen)
         self.cadence.count(len(seen))
         self.lookup.note(seen)
@@ -145,6 +146,6 @@ class TD3(Agent):
     def _noisy(self, proto: Tensor) -> Tensor:
         """Return proto-actions [B, D] with the clipped noise of targets."""
         c = self.config
-        noise = torch.from_numpy(self.rng.standard_normal(proto.shape, np.float32)).to(proto.device)
+        noise = normal(proto.shape, self.rng, proto.device)
         noise.mul_(c.target_noise).clamp_(-c.target_noise_clip, c.target_noise_clip)
         return noise.add_(proto).clamp_(-1, 1)

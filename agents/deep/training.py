@@ -42,7 +42,8 @@ class Learner(Generic[M]):
         self.network, self.name, self.steps = network, name, 0
         self.target: M = copy.deepcopy(network).requires_grad_(False) if target else network
         self._parameters = [weight for weight in network.parameters() if weight.requires_grad]
-        self._leaders, self._followers = list(network.parameters()), list(self.target.parameters())
+        self._leaders: list[Tensor] = list(network.parameters())
+        self._followers: list[Tensor] = list(self.target.parameters())
         self._clip = clip
         self._optimiser = torch.optim.Adam(self._parameters, lr=rate, fused=True)
 

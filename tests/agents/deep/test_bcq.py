@@ -109,9 +109,8 @@ def test_targets_weigh_the_lesser_and_the_larger_value(pessimism):
     box = spaces.Box(-1, 1, (1,), np.float32)
     agent = agents.make("bcq", Problem.from_spaces(box, box, discount=0.5), seed=0, pessimism=pessimism)
     with torch.no_grad():
-        for head, value in zip(agent.critic.target.heads, (2.0, 6.0), strict=True):
-            head.rest[1][-1].weight.zero_()
-            head.rest[1][-1].bias.fill_(value)
+        agent.critic.target.weights[-1].zero_()
+        agent.critic.target.biases[-1].copy_(torch.tensor([2.0, 6.0])[:, None, None])
     seen = {"observation": np.zeros((4, 1), np.float32)}
     agent.experience.record(log_of(seen, np.zeros((4, 1), np.float32), np.ones(4), seen))
     targets = agent._targets(agent.experience.batch(np.arange(4)))

@@ -66,7 +66,7 @@ def test_the_temperature_brings_the_entropy_to_its_target(wanted):
 
 def test_an_entropy_above_that_of_the_uniform_law_is_refused():
     problem = Problem.from_spaces(spaces.Box(-1, 1, (1,)), spaces.Box(-1, 1, (1,)))
-    with pytest.raises(InvalidConfig, match="target_entropy = 0.7; allowed: a number < log 2"):
+    with pytest.raises(InvalidConfig, match=r"target_entropy = 0\.7; allowed: a number < log 2"):
         agents.make("sac", problem, seed=0, target_entropy=0.7)
 
 
