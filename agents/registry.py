@@ -66,7 +66,12 @@ _add("bpr", f"{_recommenders}.bpr:BPR", "Bayesian personalised ranking of clicks
 _add("item_knn", f"{_recommenders}.item_knn:ItemKNN", "items like those a user clicked, explored")
 _add("ease", f"{_recommenders}.ease:EASE", "each item's clicks regressed on all others', explored")
 _add("low_rank_thompson", f"{_recommenders}.low_rank_thompson:LowRankThompson", "posterior draws of hidden taste")
-_add("two_tower", f"{_recommenders}.two_tower:TwoTower", "a network of the user and one of the item, explored")
+_add(
+    "two_tower",
+    f"{_recommenders}.two_tower:TwoTower",
+    "a network of the user and one of the item, explored",
+    extra="deep",
+)
 _sb3 = "smartrec.agents.adapters.sb3_agent"
 _add("ppo", f"{_sb3}:PPO", "proximal policy optimisation, by Stable-Baselines3")
 _add("maskable_ppo", f"{_sb3}:MaskablePPO", "the same, learning with the masks it acted under, by sb3-contrib")

@@ -12,9 +12,10 @@ from smartrec.core.arrays import Array
 from smartrec.core.errors import DataError, DataNotFound, SmartRecError
 from smartrec.core.files import atomic_write
 from smartrec.core.seeding import generator_state, restore_generator
+from smartrec.version import __version__
 
 JSON, ARRAYS = "agent.json", "arrays.npz"
-HEADER = ("agent", "config", "problem", "state", "arrays")
+HEADER = ("version", "agent", "config", "problem", "state", "arrays")
 
 
 @runtime_checkable
@@ -77,7 +78,7 @@ def restore(agent: object, skip: frozenset[str], plain: dict[str, Any], arrays: 
             if "." in name or isinstance(value, dict):
                 raise KeyError(name)
             setattr(agent, name, _value(value))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # torch says of sizes RuntimeError
         raise DataError(
             f"the saved agent does not fit {type(agent).__name__} ({error!r}); "
             "load it with the version that saved it, or train it anew"
@@ -90,7 +91,7 @@ def write(folder: Path, header: dict[str, Any], arrays: dict[str, Array]) -> Non
     Raises:
         OutputError: The folder cannot be written.
     """
-    text = json.dumps({**header, "arrays": _checksum(arrays)}, indent=1)
+    text = json.dumps({"version": __version__, **header, "arrays": _checksum(arrays)}, indent=1)
     with atomic_write(folder / ARRAYS, "wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
     with atomic_write(folder / JSON) as file:
@@ -102,7 +103,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
 
     Raises:
         DataNotFound: The folder holds no agent.
-        DataError: A file is damaged, or the two are of different saves.
+        DataError: A file is damaged, the two are of different saves, or of another version.
     """
     if not (folder / JSON).is_file():
         raise DataNotFound(f"{folder} holds no saved agent ({JSON} is missing); agent.save(folder) writes one")
@@ -116,6 +117,11 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Array]]:
             raise ValueError(f"{ARRAYS} is not the one that {JSON} was written with")
     except (OSError, ValueError, TypeError, BadZipFile, EOFError) as error:
         raise DataError(f"the saved agent in {folder} is damaged ({error}); save it again") from None
+    if header["version"] != __version__:
+        raise DataError(
+            f"the agent in {folder} was saved by SmartRec {header['version']}, and this is {__version__}; load it with "
+            "the version that saved it, or train it anew"
+        )
     return header, arrays
 
 

@@ -44,6 +44,10 @@ class OutputError(SmartRecError, OSError):
     """A folder or file that cannot be written."""
 
 
+class Diverged(SmartRecError, ArithmeticError):
+    """A loss, gradient or vector in training that is no finite number; what it is of stays as it was before."""
+
+
 class CheckFailed(SmartRecError, AssertionError):
     """A rule of a public check (``check_env``, ``check_response_model``, ...) that was broken.
 

@@ -22,4 +22,4 @@ def optional(package: str, extra: str, needed_by: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package.partition(".")[0]:
             raise
-        raise MissingExtra(f'{needed_by} needs {package}: pip install "smartrec[{extra}]"') from None
+        raise MissingExtra(f'{needed_by} needs {package.partition(".")[0]}: pip install "smartrec[{extra}]"') from None

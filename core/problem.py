@@ -64,6 +64,19 @@ class Problem:
         box = space.spaces.get("user_features") if isinstance(space, spaces.Dict) else None
         return 0 if box is None else int(np.prod(box.shape or ()))
 
+    def difference(self, other: "Problem") -> str:
+        """Return what ``other`` shows or takes that this does not, in words; "" where an agent for one fits the other.
+
+        Bounds of boxes and the length of the clock may differ.
+        """
+        if self.action_space != other.action_space:
+            return f"actions are {other.action_space}, not {self.action_space}"
+        mine, theirs = _shapes(self.observation_space), _shapes(other.observation_space)
+        for key in sorted({*mine, *theirs}):
+            if mine.get(key) != theirs.get(key):
+                return f"observation[{key!r}] is {theirs.get(key, 'missing')}, not {mine.get(key, 'missing')}"
+        return ""
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; item features are left out, they are an array."""
         return {
@@ -100,6 +113,20 @@ def _items_of(space: spaces.Space[Any]) -> tuple[int | None, int]:
     raise InvalidConfig(
         f"action space {space}; allowed: Discrete, Slate, MultiDiscrete of equal sizes (all from 0), or Box"
     )
+
+
+def _shapes(space: spaces.Space[Any]) -> dict[str, str]:
+    """Return what each part of an observation is, in words, but for bounds and the length of the clock."""
+    parts = dict(space.spaces) if isinstance(space, spaces.Dict) else {"observation": space}
+    parts.pop("allowed", None)
+    return {
+        key: f"a Box of shape {part.shape}"
+        if isinstance(part, spaces.Box)
+        else "a clock"
+        if key == "clock"
+        else str(part)
+        for key, part in parts.items()
+    }
 
 
 def _space_to_dict(space: spaces.Space[Any]) -> dict[str, Any]:

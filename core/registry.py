@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from smartrec.core.errors import UnknownName, did_you_mean
+from smartrec.core.errors import MissingExtra, UnknownName, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,17 @@ class Registry:
 
         Raises:
             UnknownName: No such name.
+            MissingExtra: It needs a package of its entry's ``extra``, and that is not installed.
         """
-        return load(self.entry(name).target)
+        entry = self.entry(name)
+        try:
+            return load(entry.target)
+        except ModuleNotFoundError as error:
+            missing = (error.name or "").partition(".")[0]
+            if "extra" not in entry.facts or missing in ("", "smartrec"):
+                raise
+            extra = entry.facts["extra"]
+            raise MissingExtra(f'{self.kind} {name} needs {missing}: pip install "smartrec[{extra}]"') from None
 
     def names(self, **facts: Any) -> list[str]:
         """Return the names, in the order of registration, whose entries have all of ``facts``."""

@@ -26,6 +26,8 @@ class Episodes:
 
     def __init__(self, envs: Any) -> None:
         lanes = envs.num_envs
+        mode = envs.metadata.get("autoreset_mode")
+        require(mode != AutoresetMode.DISABLED, "autoreset_mode", mode, "NEXT_STEP or SAME_STEP")
         self._resets_next = envs.metadata.get("autoreset_mode") == AutoresetMode.NEXT_STEP
         self.number, self.first = np.arange(lanes), np.ones(lanes, bool)
         self.idle, self.returns = np.zeros(lanes, bool), np.zeros(lanes)
@@ -54,7 +56,8 @@ class Episodes:
 def mean_return(agent: Any, envs: Any, *, episodes: int, seed: int, explore: bool = False) -> float:
     """Let an agent act without learning, and return its mean return an episode.
 
-    Each lane plays the same number of episodes, so that short ones do not count more often than long ones.
+    Each lane plays the same number of episodes, so that short ones do not count more often than long ones. The agent's
+    generator moves on, as in any acting; an agent that is to go on exactly is evaluated by a loaded copy.
 
     Args:
         agent: A ``smartrec.agents.Agent``.

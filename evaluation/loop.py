@@ -13,6 +13,7 @@ from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import digest, require, to_dict
 from smartrec.core.decision import Candidates, Decision
 from smartrec.core.errors import InvalidConfig
+from smartrec.core.problem import Problem
 from smartrec.core.provenance import code_of
 from smartrec.core.seeding import generators
 from smartrec.core.transitions import Transitions
@@ -65,7 +66,8 @@ def run(
         need the truth are left out.
 
     Raises:
-        InvalidConfig: Options out of range, or an agent that needs its feedback in order and would not get it.
+        InvalidConfig: Options out of range, an agent that needs its feedback in order and would not get it, or one that
+            was made for another problem.
         MissingExtra: ``log`` is given, and tensorboard is not installed.
         OutputError: The folder ``log`` cannot be written.
     """
@@ -81,6 +83,7 @@ def run(
         raise InvalidConfig(f"envs is {envs}, a single environment; make it with gymnasium.make_vec")
     base = envs.unwrapped
     world: World | None = base if hasattr(base, "census") else None
+    _require_fit(agent, envs, world)
     started = time.perf_counter()
     total = _total_steps(envs, world, steps)
     events = None if log is None else EventLog(log, total)
@@ -88,6 +91,18 @@ def run(
     loop.serve(seed, progress)
     metrics, curve = loop.returns() if world is None else loop.figures(world)
     return _record(agent, envs, loop, metrics, curve, seed, agent_seed, label, time.perf_counter() - started)
+
+
+def _require_fit(agent: Any, envs: Any, world: World | None) -> None:
+    """Raise where the agent was made, or saved, for another problem than this."""
+    spaces = envs.single_observation_space, envs.single_action_space
+    found = Problem.from_spaces(*spaces) if world is None else world.problem
+    difference = agent.problem.difference(found)
+    if difference:
+        raise InvalidConfig(
+            f"{type(agent).__name__} is for another problem: here {difference}; make the world as the one that "
+            "the agent was made for, or make the agent anew for this one"
+        )
 
 
 def _total_steps(envs: Any, world: World | None, steps: int | None) -> int:
@@ -124,6 +139,7 @@ class _Loop:
         self._pending: deque[Transitions] = deque()
         self._reference = world is not None
         self.episodes = Episodes(envs)
+        self._first = self.episodes.first
         self.events = events
 
     def serve(self, seed: int, progress: Progress | None) -> None:
@@ -153,7 +169,7 @@ class _Loop:
     def _step(
         self, step: int, observation: Observation, allowed: Candidates | None, loss_rng: np.random.Generator
     ) -> tuple[Observation, Candidates | None]:
-        decision = self._act(observation, self.episodes.first, allowed)
+        decision = self._act(observation, self._first, allowed)
         raw, reward, terminated, truncated, info = self.envs.step(decision.action)
         next_observation, next_allowed = seen(last_seen(raw, info))
         visit = info.get("visit", self.episodes.number.copy())
@@ -173,7 +189,11 @@ class _Loop:
             next_allowed=next_allowed,
         )
         counted = visit < self.visits if self._reference else ~self.episodes.idle
-        self.episodes.step(reward, terminated | truncated)
+        if self._reference:
+            self._first = terminated | truncated
+        else:
+            self.episodes.step(reward, terminated | truncated)
+            self._first = self.episodes.first
         if not counted.all():
             transitions = transitions[counted]
         self._score(transitions, info, counted)

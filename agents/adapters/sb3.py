@@ -59,6 +59,7 @@ def as_vec_env(envs: Any, *, ignore: Sequence[str] = (), flat: bool = False) -> 
             'Pass it to gymnasium.make_vec: gym.make_vec(..., on_repeat="replace")'
         )
     parts = getattr(envs.single_observation_space, "spaces", {})
+    ignore = (ignore,) if isinstance(ignore, str) else ignore
     if set(ignore) - set(parts):
         raise InvalidConfig(f"ignore = {tuple(ignore)}; allowed: keys of the observation, {', '.join(parts) or 'none'}")
     return BatchVecEnv(envs, View(envs.single_observation_space, "flat" if flat else "raw", ignore))

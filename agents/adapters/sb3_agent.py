@@ -88,7 +88,8 @@ class SB3Agent(Agent):
     def of(cls, algorithm: Any, problem: Problem, *, seed: int, **options: Any) -> Self:
         """Make an agent of an algorithm that SB3 has trained, or loaded from its zip.
 
-        Weights, optimisers and counters are taken over, a replay buffer is not.
+        Weights, optimisers and counters are taken over, a replay buffer is not. An algorithm for vectors must have been
+        trained on the world's own item features under the agent's ``metric``; other embeddings are not known here.
 
         Args:
             algorithm: Trained on ``gymnasium.make`` or ``as_vec_env`` of a world like the agent's.
@@ -98,16 +99,19 @@ class SB3Agent(Agent):
 
         Raises:
             InvalidConfig: Another class, policy or space than an agent can have.
+            InvalidInput: It is no algorithm of SB3.
         """
         from smartrec.agents.adapters.sb3_options import config_of
 
+        if not hasattr(algorithm, "get_parameters"):
+            raise InvalidInput(f"algorithm is {algorithm!r}; allowed: an algorithm of SB3, such as PPO.load(path)")
         agent = cls(problem, cls.Config(**{**config_of(algorithm, problem), **options}), seed=seed)
         mine = agent.learner.algorithm
         for name in ("observation_space", "action_space"):
             if getattr(mine, name) != getattr(algorithm, name):
                 raise InvalidConfig(
                     f"{name} of the algorithm is {getattr(algorithm, name)}; allowed here: {getattr(mine, name)}. Take "
-                    "the problem of the world that it was trained on"
+                    "the problem of the world that it was trained on, and the ignore= that as_vec_env was given"
                 )
         agent.learner.adopt(algorithm)
         return agent

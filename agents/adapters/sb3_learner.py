@@ -14,9 +14,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.utils import obs_as_tensor
 
 from smartrec.agents.adapters.sb3_view import UserEmbedding, View
-from smartrec.agents.deep.training import Diverged
 from smartrec.core.arrays import Array, FloatArray
-from smartrec.core.errors import InvalidConfig
+from smartrec.core.errors import Diverged, InvalidConfig
 
 COUNTERS = ("num_timesteps", "_n_updates", "_n_calls")
 REPLAYED = ("observations", "next_observations", "actions", "rewards", "dones")
@@ -213,7 +212,7 @@ class Learner:
             logged.clear()
             lost = {key: str(value) for key, value in figures.items() if "loss" in key and not np.isfinite(value)}
         except ValueError as error:  # torch's distributions refuse weights that are no numbers
-            figures, lost = {}, {"loss": str(error)}
+            figures, lost = {}, {"loss": str(error).splitlines()[0]}
         if lost:
             _restore_weights(algorithm, before)
             raise Diverged(

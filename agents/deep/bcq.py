@@ -217,7 +217,8 @@ class BCQ(Agent):
         noise = normal((*vectors.shape[:2], self.generator.network.latent), self.rng, vectors.device)
         rebuilt, divergence = self.generator.network(observation, vectors, noise)
         loss = ((rebuilt - vectors) ** 2).mean(dim=2) + self.config.kl_weight * divergence  # [B, K]
-        return (loss * observed).sum() / observed.sum().clamp(min=1)
+        mean: Tensor = (loss * observed).sum() / observed.sum().clamp(min=1)
+        return mean
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:
@@ -233,7 +234,8 @@ class BCQ(Agent):
 
     def _wary(self, values: Tensor) -> Tensor:
         """Return ``lambda min + (1 - lambda) max`` over the heads, float [B, C]."""
-        return self.config.pessimism * values.amin(dim=0) + (1 - self.config.pessimism) * values.amax(dim=0)
+        share: float = self.config.pessimism
+        return share * values.amin(dim=0) + (1 - share) * values.amax(dim=0)
 
     @torch.no_grad()
     def _generated(self, observation: dict[str, Tensor], count: int) -> Tensor:

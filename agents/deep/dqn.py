@@ -89,7 +89,7 @@ class DQNConfig(DeepConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch_size", "target_every", "candidates"):
+        for name in ("batch_size", "target_every", "candidates", "experience"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         for name in ("epsilon", "final_epsilon"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")

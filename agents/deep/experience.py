@@ -105,12 +105,14 @@ class Experience:
             Places in the ring, int [B], of the last ``capacity`` of them.
 
         Raises:
-            InvalidInput: A number is not finite (but for a response that nobody saw); then nothing is kept.
+            InvalidInput: A number is not finite (but for a response nobody saw), or a part is missing or of another
+                shape than before; then nothing is kept.
         """
         if discount is None:
             discount = np.where(transitions.terminated, 0.0, self._problem.discount)
         columns = self._rows_of(transitions, discount)
         _require_finite(columns)
+        self._require_shapes(columns)
         count = len(transitions)
         if count > self._capacity:
             columns = {name: rows[-self._capacity :] for name, rows in columns.items()}
@@ -123,7 +125,7 @@ class Experience:
                 self._columns[name][places] = 255
         if self._links is not None:
             first = len(transitions) - count
-            self._links.record(places, transitions.visit[first:], transitions.step[first:], self._lead)
+            self._links.record(places, transitions.visit[first:], transitions.step[first:], self.leads)
         self._next = (self._next + count) % self._capacity
         self.size = min(self.size + count, self._capacity)
         return places
@@ -186,7 +188,7 @@ class Experience:
         if self._links is not None:
             self._links.set_state({name: state[f"links.{name}"] for name in self._links.get_state()})
 
-    def _lead(self, earlier: IntArray, later: IntArray) -> BoolArray:
+    def leads(self, earlier: IntArray, later: IntArray) -> BoolArray:
         """Return whether what was seen after some steps [M] is what was seen before others, bool [M].
 
         Numbers alone do not tell: a world that begins anew numbers its visits anew.
@@ -201,7 +203,8 @@ class Experience:
     def _along(self, links: Links, rows: IntArray) -> dict[str, Array]:
         """Return the columns that other steps of the visits have a part in, in places ``rows`` [B]."""
         places, known = links.ahead(rows, self._steps)  # [B, n]
-        reward, responses = self._columns["reward"], self._columns["responses"]
+        responses = self._columns["responses"]
+        reward = responses.sum(axis=1)
         total, discount, last = n_step_return(reward[places], self._columns["discount"][places], known)
         end = np.take_along_axis(places, last[:, None], axis=1)[:, 0]
         later = (total - reward[rows])[:, None] / responses.shape[1]  # shared out among the positions of a slate
@@ -253,6 +256,15 @@ class Experience:
             columns["priority"] = np.full(len(transitions), top)
         return columns
 
+    def _require_shapes(self, columns: dict[str, Array]) -> None:
+        """Raise, before anything is written, where transitions have other parts than those kept."""
+        for name, column in self._columns.items():
+            if name.endswith("allowed"):
+                continue
+            if name not in columns or columns[name].shape[1:] != column.shape[1:]:
+                found = f"shape {columns[name].shape[1:]}" if name in columns else "none"
+                raise InvalidInput(f"{name} of a transition: {found}; those before have shape {column.shape[1:]}")
+
     def _column(self, name: str, like: Array) -> Array:
         """Return a column; a mask that comes late says of earlier transitions that all was allowed."""
         if name not in self._columns:
@@ -285,7 +297,8 @@ class Experience:
 
 def _require_finite(columns: dict[str, Array]) -> None:
     for name, rows in columns.items():
-        if rows.dtype.kind == "f" and not (fine := np.isfinite(rows)).all():
+        # Extras are the agent's own: NaN may have a meaning there.
+        if not name.startswith("extras.") and rows.dtype.kind == "f" and not (fine := np.isfinite(rows)).all():
             raise InvalidInput(
                 f"{name} of a transition is {rows[~fine][0]} ({(~fine).sum()} such numbers); allowed: finite numbers"
             )

@@ -155,7 +155,8 @@ class Lookup:
         self._neighbours = max(config.neighbours, self._slate)
         self._ranks = config.neighbours > self._slate
         self._nearest: NearestItems | None = None
-        self._at, self._distance = 0, np.nan
+        self._at = 0
+        self._distance: float | None = None
         self._recent = np.full(RECENT, -1)
         if problem.items is not None:
             self._nearest = NearestItems(vectors.table(), self._metric)
@@ -261,8 +262,8 @@ class Lookup:
         """
         if self._nearest is None:
             return {}
-        distinct = len(np.unique(self._recent[self._recent >= 0]))
-        return {"distance": self._distance, "distinct_items": float(distinct)}
+        distance = {} if self._distance is None else {"distance": self._distance}
+        return {**distance, "distinct_items": float(len(np.unique(self._recent[self._recent >= 0])))}
 
     def get_state(self) -> dict[str, Any]:
         """Return the table looked up in, and what was noted."""
@@ -271,7 +272,7 @@ class Lookup:
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Undo ``get_state``."""
-        self._at, self._distance, self._recent = int(state["at"]), float(state["distance"]), state["recent"]
+        self._at, self._distance, self._recent = int(state["at"]), state["distance"], state["recent"]
         if self._nearest is not None:
             self._nearest = NearestItems(state["table"], self._metric)
 

@@ -164,7 +164,9 @@ class Reinforce(Agent):
         decision = self.decide(slates, log_probability, candidates)
         if slate_size == 1:
             return decision
-        places = log_places(torch.from_numpy(scores), torch.from_numpy(slates), self._independent)
+        # What was drawn from: no weight counts as less than LEAST_WEIGHT of the largest.
+        drawn = np.where(scores > -np.inf, np.log(np.maximum(weights, exploration.LEAST_WEIGHT)), -np.inf)
+        places = log_places(torch.from_numpy(drawn), torch.from_numpy(slates), self._independent)
         return replace(decision, extras={self._name: places.numpy()})
 
     def observe(self, transitions: Transitions) -> None:
@@ -248,7 +250,7 @@ class Reinforce(Agent):
         return list(known[self.rng.integers(len(known), size=(steps, self.config.batch_size))])
 
     def _known(self) -> IntArray:
-        self.visits.settle(self._worth_next)
+        self.visits.settle(self._worth_next, self.experience.leads)
         return self.visits.known
 
     @torch.no_grad()

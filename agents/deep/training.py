@@ -10,13 +10,9 @@ from torch import Tensor, nn
 
 from smartrec.core.arrays import Array
 from smartrec.core.config import require
-from smartrec.core.errors import SmartRecError
+from smartrec.core.errors import Diverged
 
 M = TypeVar("M", bound=nn.Module)
-
-
-class Diverged(SmartRecError, ArithmeticError):
-    """A loss or gradient that is no finite number; the weights are those before the step."""
 
 
 class Learner(Generic[M]):

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from smartrec.core.arrays import Array, FloatArray, IntArray
+from smartrec.core.arrays import Array, BoolArray, FloatArray, IntArray
 from smartrec.core.transitions import Transitions
 
 
@@ -33,17 +33,25 @@ class Visits:
 
     def record(self, places: IntArray, transitions: Transitions) -> None:
         """Take note of transitions [B] that went to ``places`` [B] of the experience."""
+        if self._discount:
+            # Another world numbers its visits anew: what was kept under the same numbers is of the one before.
+            again = np.isin(_keys(*self._numbers.T), _keys(transitions.visit, transitions.step))
+            self._numbers[again] = -1
         seen = np.where(transitions.observed, transitions.responses, 0.0)
         self._reward[places] = seen.sum(axis=1)
         self._numbers[places] = np.column_stack([transitions.visit, transitions.step])
         self._end[places] = np.where(transitions.terminated, 1, np.where(transitions.truncated, 2, 0))
         self.rest[places] = np.nan if self._discount else 0.0
 
-    def settle(self, worth: Callable[[IntArray], Array]) -> None:
+    def settle(
+        self, worth: Callable[[IntArray], Array], leads: Callable[[IntArray, IntArray], BoolArray] | None = None
+    ) -> None:
         """Work out what can be known by now.
 
         Args:
             worth: From places to what the next observation there is worth, float [B]; asked of visits cut off.
+            leads: From places of steps and of those that the numbers say came next, int [M] each, to whether they did,
+                bool [M]; None believes the numbers.
         """
         visit, step = self._numbers.T
         waiting = np.isnan(self.rest) & (visit >= 0)
@@ -54,6 +62,8 @@ class Visits:
         rows = np.flatnonzero(np.isin(visit, visit[waiting]))
         rows = rows[np.lexsort((step[rows], visit[rows]))][::-1]
         follows = (visit[rows[1:]] == visit[rows[:-1]]) & (step[rows[1:]] + 1 == step[rows[:-1]])
+        if leads is not None:
+            follows[follows] = leads(rows[1:][follows], rows[:-1][follows])
         for row, after in zip(rows[1:][follows], rows[:-1][follows], strict=True):  # last steps first
             if waiting[row] and not self._end[row]:
                 self.rest[row] = self._discount * (self._reward[after] + self.rest[after])
@@ -71,3 +81,8 @@ class Visits:
         """Undo ``get_state``."""
         self.rest, self._reward = state["rest"].copy(), state["reward"].copy()
         self._numbers, self._end = state["numbers"].copy(), state["end"].copy()
+
+
+def _keys(visit: IntArray, step: IntArray) -> IntArray:
+    """Return a number for each pair of visit and step, int64 [B]."""
+    return visit.astype(np.int64) * 2**32 + step

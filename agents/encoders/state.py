@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from smartrec.agents.encoders.reading import Reading, Shape
 from smartrec.agents.encoders.registry import ENCODERS
 from smartrec.core.arrays import Observation
-from smartrec.core.errors import InvalidConfig
+from smartrec.core.errors import InvalidConfig, InvalidInput
 from smartrec.core.problem import Problem
 
 HISTORY_ITEMS, HISTORY_RESPONSES = "history_items", "history_responses"
@@ -59,6 +59,7 @@ class State(nn.Module):
         self._clock_end = 1.0
         static = sum(self._static_size(*part, embedding, user_embedding) for part in self._parts.items())
         shape = self._history_shape(problem, embedding, static)
+        ENCODERS.entry(encoder)
         if shape.length == 0 and encoder != "frame":
             raise InvalidConfig(
                 f"encoder = {encoder!r} reads a history, and the observation has none; make the world with history=10, "
@@ -122,12 +123,22 @@ class State(nn.Module):
         items = self._parts.get(HISTORY_ITEMS)
         if items is None:
             stacked = [space.shape or () for space in self._parts.values() if _is_sequence(space)]
+            if len(stacked) > 1:
+                raise InvalidConfig(
+                    f"the observation has {len(stacked)} Boxes of two axes {stacked}; allowed: one, the frames of the "
+                    "episode. Flatten the others"
+                )
             length, features = stacked[0] if stacked else (0, 0)
             return Shape(length, features, static)
         assert isinstance(items, spaces.MultiDiscrete)
         nothing = int(items.nvec[0]) - 1  # the number that stands for "nothing yet"
         self._items = nn.Embedding(nothing + 1, embedding, padding_idx=nothing)
         known = np.zeros((nothing, 0)) if problem.item_features is None else problem.item_features
+        if np.ndim(known) != 2 or len(known) != nothing or not np.isfinite(known).all():
+            raise InvalidInput(
+                f"item features of shape {np.shape(known)} for {nothing} items; allowed: finite numbers [I, D]. "
+                "Fill in what is unknown"
+            )
         attributes = known.shape[1]
         table = torch.from_numpy(np.concatenate([known, np.zeros((1, attributes))]).astype(np.float32))
         self.register_buffer("_features", table, persistent=False)

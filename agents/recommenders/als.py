@@ -35,7 +35,7 @@ class ALSConfig(Exploring):
     Attributes:
         factors: F, length of the vectors, >= 1.
         regularization: Weight of the vectors' squares, > 0.
-        alpha: Confidence that one click adds, where a pair without clicks has 1; > 0.
+        alpha: Confidence of a click, where a pair without clicks has 1; > 0.
         iterations: Of a fit, >= 1.
     """
 

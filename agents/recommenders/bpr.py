@@ -1,12 +1,13 @@
 """Bayesian personalised ranking of clicks, by the library implicit: a clicked item is to beat one that was not.
 
-``loss = -sum log sigmoid(s_ui - s_uj) + regularization (|x_u|^2 + |y_i|^2 + |y_j|^2)``, ``s_ui = x_u . y_i + b_i``,
-over clicks (u, i) and items j drawn at random among those that u has not clicked
+``loss = -sum log sigmoid(s_ui - s_uj) + regularization / 2 (|x_u|^2 + |y_i|^2 + |y_j|^2)``,
+``s_ui = x_u . y_i + b_i``, over clicks (u, i) and items j of other clicks, which u has not clicked
 
 Source: Rendle et al. 2009 (arXiv 1205.2618), by stochastic gradients from the package ``implicit``. Departures: (1)
 slates are explored, see ``exploring``; (2) a user without clicks gets the mean vector of those who have some; (3) each
 fit starts from new random vectors, so that it depends on the clicks alone and not on when it was fitted before; one
-thread, so that it repeats bit for bit.
+thread, so that it repeats bit for bit; (4) items j come as often as they were clicked, so an item that nobody clicked
+is never compared and keeps its first, random vector.
 """
 
 from dataclasses import dataclass

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from smartrec.core.arrays import FloatArray
+from smartrec.core.errors import Diverged
 from smartrec.core.optional import optional
 
 _ROUNDS = 5
@@ -25,7 +26,15 @@ def fit_quietly(make: Callable[[], Any], clicks: csr_matrix) -> Any:
     with limits(1, "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", unasked)
         fitted = make()
-        fitted.fit(clicks.astype(np.float32), show_progress=False)
+        try:
+            fitted.fit(clicks.astype(np.float32), show_progress=False)
+        except Exception as error:
+            if type(error).__name__ != "ModelFitError":
+                raise
+            raise Diverged(
+                f"{type(fitted).__name__} diverged: {error}; take a smaller learning rate or confidence, or more "
+                "regularization"
+            ) from None
     return fitted
 
 

@@ -42,7 +42,7 @@ class TwoTowerConfig(Exploring):
         decay: Pull of all weights towards 0, times half their squares in the loss, >= 0.
         anybody: Share of the users in training who are replaced by "anybody", 0..1.
         batch: Showings a gradient step, >= 1.
-        passes: How many times each showing is learnt from, > 0; batches are as many as that takes.
+        passes: Gradient steps, as passes over the showings since the last refit, > 0; batches are drawn from all.
     """
 
     embedding: int = 16
@@ -59,7 +59,7 @@ class TwoTowerConfig(Exploring):
         for name in ("embedding", "factors", "batch"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         require(all(units >= 1 for units in self.hidden), "hidden", self.hidden, "whole numbers >= 1")
-        require(self.passes > 0, "passes", self.passes, "a number > 0")
+        require(0 < self.passes < math.inf, "passes", self.passes, "a finite number > 0")
         require(self.rate > 0, "rate", self.rate, "a number > 0")
         require(self.decay >= 0, "decay", self.decay, "a number >= 0")
         require(0 <= self.anybody < 1, "anybody", self.anybody, "0 to less than 1")

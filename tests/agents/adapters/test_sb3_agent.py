@@ -350,7 +350,7 @@ def test_bad_feedback_changes_nothing():
 
 @pytest.mark.parametrize("algorithm", ["DQN", "PPO", "MaskablePPO"])
 def test_a_loss_that_diverges_is_named_and_undone(algorithm):
-    from smartrec.agents.deep.training import Diverged
+    from smartrec.core.errors import Diverged
 
     agent = SB3Agent(ITEMS, small(algorithm), seed=0)
     live(agent, np.random.default_rng(0), 5)

@@ -12,10 +12,10 @@ from torch import nn
 from smartrec.agents.deep.experience import Experience
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence, Schedule
-from smartrec.agents.deep.training import Diverged, Learner
+from smartrec.agents.deep.training import Learner
 from smartrec.core import Decision, Problem, Transitions
 from smartrec.core.decision import Items, Mask
-from smartrec.core.errors import InvalidConfig
+from smartrec.core.errors import Diverged, InvalidConfig
 
 
 def network(seed=0, sizes=(3, 8, 2)):

@@ -153,7 +153,7 @@ def test_targets_take_the_mean_of_what_may_be_shown_and_nothing_is_worth_nothing
 def test_figures_tell_distance_and_variety():
     features = np.array([[-1.0, 0], [1, 0], [0, 1], [0, -1]])
     lookup, _ = made(problem_of(4, features=features))
-    assert np.isnan(lookup.figures()["distance"])
+    assert lookup.figures() == {"distinct_items": 0.0}
     proto = np.array([[-1.0, 0.5], [1, 0], [1, 1]])
     lookup.note(_shown([0, 1, 1], proto))
     assert lookup.figures() == {"distance": pytest.approx((0.5 + 0 + 1) / 3), "distinct_items": 2.0}

@@ -115,3 +115,14 @@ def test_what_is_kept_comes_back_from_its_state():
         one.settle(nothing_cut)
     np.testing.assert_array_equal(visits.rest, other.rest)
     assert visits.rest[0] == pytest.approx(0.5 * (1 + 0.5 * 4))
+
+
+def test_a_world_that_begins_anew_is_kept_apart_from_the_one_before():
+    visits = Visits(10, 0.5)
+    visits.record(np.arange(3), steps([0, 0, 1], [0, 1, 0], 1.0))
+    visits.record(np.arange(3, 5), steps([0, 0], [0, 1], 1.0, terminated=[False, True]))
+    visits.settle(nothing_cut)
+    assert visits.known.tolist() == [3, 4]
+    visits.record(np.arange(5, 6), steps([1], [1], 1.0, terminated=True))
+    visits.settle(nothing_cut, lambda earlier, later: np.zeros(len(earlier), bool))
+    assert visits.known.tolist() == [3, 4, 5]
