@@ -85,6 +85,11 @@ class Feedback:
         return came
 
     @property
+    def shown(self) -> csr_matrix:
+        """How often each user was shown each item, float [U, I]."""
+        return self.rows(np.arange(self.users))[0]
+
+    @property
     def clicks(self) -> csr_matrix:
         """Sum of each user's responses to each item, float [U, I]; pairs without any are left out."""
         table = self.rows(np.arange(self.users))[1]

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -38,7 +39,8 @@ def test_two_n_steps_are_n_save_load_and_n(name, options, tmp_path, problem, see
         decisions = []
         for step in steps:
             decision = agent.act(seen(16, step // 2, features[step]))
-            pending.append(feedback(decision.action, responses[step], step // 2, features[step]))
+            told = feedback(decision.action, responses[step], step // 2, features[step])
+            pending.append(replace(told, decision=decision))
             if len(pending) > 3:
                 agent.observe(pending.pop(0))
                 agent.update()

@@ -38,7 +38,7 @@ def test_it_holds_what_came_in_any_order_and_portions(feedback, seed, cuts):
     for start, end in zip([0, *sorted(cuts)], [*sorted(cuts), 40], strict=True):
         table.record(shuffled[start:end])
         table.rates(1.0)  # reading in between changes nothing
-    np.testing.assert_array_equal(table.rows(np.arange(table.users))[0].toarray(), shown)
+    np.testing.assert_array_equal(table.shown.toarray(), shown)
     np.testing.assert_array_equal(table.clicks.toarray(), clicks)
     assert table.clicks.nnz == (clicks > 0).sum()
     assert table.transitions == seen.any(axis=1).sum()
@@ -79,7 +79,7 @@ def test_bad_input_is_refused_and_nothing_is_kept(feedback):
     for value in (1.5, np.nan):
         with pytest.raises(InvalidInput, match="allowed: 0 to 1"):
             table.record(feedback([[0, 1], [1, 2]], [[1, 0], [value, 1]]))
-    assert table.rows(np.arange(table.users))[0].nnz == table.transitions == 0
+    assert table.shown.nnz == table.transitions == 0
 
 
 @pytest.mark.parametrize("observed", [{}, {"clock": spaces.Discrete(9)}, {"user": spaces.Box(0, 1, (2,))}])
