@@ -77,6 +77,19 @@ class Problem:
                 return f"observation[{key!r}] is {theirs.get(key, 'missing')}, not {mine.get(key, 'missing')}"
         return ""
 
+    def require_same(self, other: "Problem", who: str) -> None:
+        """Raise where an agent ``who`` made for this problem does not fit ``other``.
+
+        Raises:
+            InvalidConfig: With what differs.
+        """
+        difference = self.difference(other)
+        if difference:
+            raise InvalidConfig(
+                f"{who} is for another problem: here {difference}; make the world as the one that the agent was made "
+                "for, or make the agent anew for this one"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON; item features are left out, they are an array."""
         return {

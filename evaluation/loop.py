@@ -83,7 +83,8 @@ def run(
         raise InvalidConfig(f"envs is {envs}, a single environment; make it with gymnasium.make_vec")
     base = envs.unwrapped
     world: World | None = base if hasattr(base, "census") else None
-    _require_fit(agent, envs, world)
+    spaces = envs.single_observation_space, envs.single_action_space
+    agent.problem.require_same(world.problem if world else Problem.from_spaces(*spaces), type(agent).__name__)
     started = time.perf_counter()
     total = _total_steps(envs, world, steps)
     events = None if log is None else EventLog(log, total)
@@ -91,18 +92,6 @@ def run(
     loop.serve(seed, progress)
     metrics, curve = loop.returns() if world is None else loop.figures(world)
     return _record(agent, envs, loop, metrics, curve, seed, agent_seed, label, time.perf_counter() - started)
-
-
-def _require_fit(agent: Any, envs: Any, world: World | None) -> None:
-    """Raise where the agent was made, or saved, for another problem than this."""
-    spaces = envs.single_observation_space, envs.single_action_space
-    found = Problem.from_spaces(*spaces) if world is None else world.problem
-    difference = agent.problem.difference(found)
-    if difference:
-        raise InvalidConfig(
-            f"{type(agent).__name__} is for another problem: here {difference}; make the world as the one that "
-            "the agent was made for, or make the agent anew for this one"
-        )
 
 
 def _total_steps(envs: Any, world: World | None, steps: int | None) -> int:

@@ -108,3 +108,14 @@ def test_mean_return_counts_each_lane_as_often(mode):
     assert not spy.told
     with pytest.raises(InvalidConfig, match="episodes"):
         mean_return(spy, envs, episodes=0, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("world", "fragment"), [({"n_items": 4}, r"actions are Discrete\(4\)"), ({"n_users": 60}, r"observation\['user'\]")]
+)
+def test_an_agent_of_another_problem_is_refused_before_the_first_step(world, fragment):
+    sizes = {"n_users": 50, "n_items": 5, "iterations": 2}
+    agent = agents.make("thompson", gym.make_vec("SmartRec/Task1-v0", num_envs=5, **sizes), seed=0)
+    with pytest.raises(InvalidConfig, match=fragment):
+        run(agent, gym.make_vec("SmartRec/Task1-v0", num_envs=5, **{**sizes, **world}), seed=0)
+    run(agent, gym.make_vec("SmartRec/Task1-v0", num_envs=5, **{**sizes, "iterations": 3}), seed=0)
