@@ -1,6 +1,6 @@
 # SmartRec. On a fresh machine with Python 3.11 to 3.13 and make:
 #   make leaderboard        which agent wins each task, with a plot (a virtual environment is made first)
-#   make leaderboard-deep   the same with deep agents, recommenders and Stable-Baselines3; takes an hour
+#   make leaderboard-deep   the same with deep agents, recommenders and Stable-Baselines3; takes half an hour or more
 #   make test               environment, install, all tests
 #   make test-slow          agents that take minutes to learn, on five seeds each
 #   make check              format, lint, types, house rules, fast tests
