@@ -43,8 +43,8 @@ def test_the_wheel_runs_the_core_tests_elsewhere(tmp_path):
         if not target.exists():
             target.symlink_to(package)
     shutil.copytree(ROOT / "tests" / "core", tmp_path / "tests" / "core")
-    # Tests of deep agents take minutes; that their files are in the wheel shows when they are imported.
-    rest = shutil.ignore_patterns("adapters", "deep", "encoders", "recommenders")
+    # Contract and deep agents take minutes; that their files are in the wheel shows when they are imported.
+    rest = shutil.ignore_patterns("adapters", "deep", "encoders", "recommenders", "test_agents_contract.py")
     shutil.copytree(ROOT / "tests" / "agents", tmp_path / "tests" / "agents", ignore=rest)
     call(python, "-c", "from smartrec.agents import AGENTS; [AGENTS.get(name) for name in AGENTS]", cwd=tmp_path)
     out = call(python, "-c", "import smartrec; print(smartrec.__file__, smartrec.core.__file__)", cwd=tmp_path)
