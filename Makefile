@@ -1,6 +1,6 @@
 # SmartRec. On a fresh machine with Python 3.11 to 3.13 and make:
 #   make leaderboard        which agent wins each task, with a plot (a virtual environment is made first)
-#   make leaderboard-deep   the same with deep agents, recommenders and Stable-Baselines3; takes half an hour or more
+#   make leaderboard-deep   the same with deep agents, recommenders and Stable-Baselines3; takes long
 #   make test               environment, install, all tests
 #   make test-slow          agents that take minutes to learn, on five seeds each
 #   make check              format, lint, types, house rules, fast tests
@@ -21,10 +21,11 @@ ROOMS := core data response_models envs agents evaluation tasks
 leaderboard: $(VENV)/installed $(VENV)/recbole
 	$(BIN)/smartrec leaderboard --seeds $(SEEDS) --jobs $(JOBS)
 
-# Task 4 is hard: most agents need far more than the protocol's 50 iterations there.
+# Task 4 is hard: most agents need far more than the protocol's 50 iterations there, so a small crowd gets 500.
 leaderboard-deep: $(VENV)/deep $(VENV)/recbole
 	$(BIN)/smartrec leaderboard --deep --seeds $(DEEP_SEEDS) --jobs $(JOBS) --out results/leaderboard-deep
-	$(BIN)/smartrec leaderboard --deep --tasks 4 --world iterations=500 --seeds $(DEEP_SEEDS) --jobs $(JOBS) --out results/leaderboard-deep-500
+	$(BIN)/smartrec leaderboard --deep --tasks 4 --dataset synthetic --world n_users=1000 --world iterations=500 \
+		--seeds $(DEEP_SEEDS) --jobs $(JOBS) --out results/leaderboard-deep-long
 
 test: $(VENV)/tested $(VENV)/recbole
 	$(BIN)/python -m pytest -n auto

@@ -200,6 +200,7 @@ class NearestItems:
             rows[..., :-1] -= self._centre
             rows[..., -1] = -0.5 * np.square(rows[..., :-1]).sum(axis=-1)
         elif self.metric == "cosine":
+            rows /= np.abs(rows).max(axis=-1, keepdims=True)  # squares of very small numbers would be 0
             rows /= np.linalg.norm(rows, axis=-1, keepdims=True)
         return rows
 

@@ -102,8 +102,10 @@ class EventLog:
         if time.time() - self._waiting[0][0] > FLUSH_S:
             self._flush()
 
-    def close(self) -> None:
-        """Write what waits, and close the file."""
+    def close(self, step: int, totals: Totals) -> None:
+        """Write what waits, and what came after the last step, and close the file."""
+        if self._learnt:
+            self.write(step, totals)
         self._flush()
         self._file.close()
 

@@ -153,7 +153,7 @@ class _Loop:
             if self._reference:
                 base.reference = before
             if self.events is not None:
-                self.events.close()
+                self.events.close(self.steps, self._totals())
 
     def _step(
         self, step: int, observation: Observation, allowed: Candidates | None, loss_rng: np.random.Generator

@@ -1,6 +1,5 @@
 """An algorithm of Stable-Baselines3 without its loop: asked for scores, fed with transitions, saved as arrays."""
 
-import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -225,15 +224,13 @@ class Learner:
 @contextmanager
 def own_generators(seed: int) -> Iterator[None]:
     """Let SB3 draw from the global generators, seeded, and put those back as they were."""
-    before, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002 - SB3 draws from it
+    legacy = np.random.get_state()  # noqa: NPY002 - SB3 draws from it
     with torch.random.fork_rng(devices=[]):
         try:
-            random.setstate(random.Random(seed).getstate())
             np.random.set_state(dict(np.random.MT19937(seed).state))  # noqa: NPY002
             torch.default_generator.manual_seed(seed)
             yield
         finally:
-            random.setstate(before)
             np.random.set_state(legacy)  # noqa: NPY002
 
 

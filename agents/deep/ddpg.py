@@ -91,9 +91,8 @@ class DDPG(Agent):
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
         seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
-        self.experience.record(seen)
+        self.experience.record(self.lookup.note(seen))
         self.cadence.count(len(seen))
-        self.lookup.note(seen)
 
     def update(self) -> dict[str, float]:
         """Take the gradient steps that are due; return the losses and the mean value of the last one.

@@ -75,7 +75,7 @@ class DiscreteBCQConfig(DeepConfig):
         super().__post_init__()
         for name in ("threshold", "epsilon"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "0 to 1")
-        for name in ("batch_size", "target_every"):
+        for name in ("batch_size", "target_every", "experience"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         require(0 < self.tau <= 1, "tau", self.tau, "more than 0, up to 1")
         require(0 < self.epochs < math.inf, "epochs", self.epochs, "a finite number > 0")

@@ -27,6 +27,7 @@ from smartrec.agents.deep.item_scores import Form, ItemScores, huber, scores_to_
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.settings import DeepConfig
+from smartrec.agents.deep.temperature import Temperature
 from smartrec.agents.deep.training import Learner
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -72,7 +73,8 @@ class DiscreteSACConfig(DeepConfig):
         super().__post_init__()
         require(0 < self.temperature < math.inf, "temperature", self.temperature, "a finite number > 0")
         require(0 <= self.target_entropy <= 1, "target_entropy", self.target_entropy, "0 to 1")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+        for name in ("batch_size", "experience"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         require(0 < self.tau <= 1, "tau", self.tau, "more than 0, up to 1")
 
 
@@ -91,18 +93,6 @@ class Twins(nn.Module):
     def forward(self, observation: dict[str, Tensor], items: Tensor | None = None) -> Tensor:
         """Return scores of ``items`` [B, C], or of all, float [2, B, C]."""
         return torch.stack([network(observation, items) for network in self.each])
-
-
-class Temperature(nn.Module):
-    """What a nat of entropy is worth, as a number that can be learnt."""
-
-    def __init__(self, first: float) -> None:
-        super().__init__()
-        self.logarithm = nn.Parameter(torch.tensor(math.log(first)))
-
-    def forward(self) -> Tensor:
-        """Return the temperature, float []."""
-        return torch.exp(self.logarithm)
 
 
 class DiscreteSAC(Agent):

@@ -111,7 +111,8 @@ class Vectors(nn.Module):
         self.learnt = False
         if isinstance(problem.action_space, spaces.Box):
             space = problem.action_space
-            require(bool(space.is_bounded()), "action space", space, "a Box with bounds; wrap it in RescaleAction")
+            wide = bool(space.is_bounded() and (space.high > space.low).all())
+            require(wide, "action space", space, "a Box with bounds, low < high; wrap it in RescaleAction")
             self.size = int(np.prod(space.shape))
             self.register_buffer("low", torch.from_numpy(space.low.astype(np.float32).reshape(-1)))
             self.register_buffer("high", torch.from_numpy(space.high.astype(np.float32).reshape(-1)))
@@ -245,15 +246,16 @@ class Lookup:
         if vectors.learnt and steps - self._at >= self._refresh:
             self._nearest, self._at = NearestItems(vectors.table(), self._metric), steps
 
-    def note(self, transitions: Transitions) -> None:
-        """Take note of what was shown, and how far from the proto-actions that was."""
+    def note(self, transitions: Transitions) -> Transitions:
+        """Take note of what was shown, and how far from the proto-actions; return all but those, to be learnt from."""
         proto = transitions.decision.extras.get("proto")
         if self._nearest is None or proto is None or not len(transitions):
-            return
+            return transitions
         shown = transitions.items
         apart = self._nearest.embeddings[shown] - proto[:, None]  # [B, K, D]
         self._distance = float(np.linalg.norm(apart, axis=2).mean())
         self._recent = np.concatenate([self._recent, shown.reshape(-1)])[-RECENT:]
+        return replace(transitions, decision=replace(transitions.decision, extras={}))
 
     def figures(self) -> dict[str, float]:
         """Return ``distance``, the mean from proto-actions to items of late, and ``distinct_items`` of the last 1000.
@@ -302,7 +304,11 @@ def _embeddings(problem: Problem, source: str) -> FloatArray | None:
     try:
         table = np.load(source, allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"embeddings {source}: {error}; write the file with numpy.save") from None
+        raise DataError(
+            f"embeddings {source} is no .npy file ({type(error).__name__}); write it with numpy.save"
+        ) from None
+    if not isinstance(table, np.ndarray):
+        raise DataError(f"embeddings {source} holds several arrays; allowed: one, written with numpy.save")
     return _checked(table, f"embeddings {source}", problem.items)
 
 

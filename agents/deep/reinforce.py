@@ -89,7 +89,8 @@ class ReinforceConfig(DeepConfig):
         require(self.k >= 0, "k", self.k, "a whole number >= 0")
         require(self.cap > 0, "cap", self.cap, "a number > 0")
         require(self.entropy >= 0, "entropy", self.entropy, "a number >= 0")
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "a whole number >= 1")
+        for name in ("batch_size", "experience"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
         require(0 < self.epochs < math.inf, "epochs", self.epochs, "a finite number > 0")
 
 

@@ -29,6 +29,7 @@ from smartrec.agents.deep.experience import Batch, Experience
 from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
+from smartrec.agents.deep.temperature import Temperature
 from smartrec.agents.deep.training import Learner
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.encoders.state import tensors
@@ -85,18 +86,6 @@ class GaussianActor(nn.Module):
         return mean, log_sd.clamp(*LOG_SD)
 
 
-class Temperature(nn.Module):
-    """``alpha``, learnt as its logarithm.
-
-    Args:
-        alpha: Where it starts.
-    """
-
-    def __init__(self, alpha: float) -> None:
-        super().__init__()
-        self.log_alpha = nn.Parameter(torch.tensor(math.log(alpha)))
-
-
 class SAC(Agent):
     """Soft actor-critic.
 
@@ -141,9 +130,8 @@ class SAC(Agent):
     def observe(self, transitions: Transitions) -> None:
         """Keep what somebody saw."""
         seen = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
-        self.experience.record(seen)
+        self.experience.record(self.lookup.note(seen))
         self.cadence.count(len(seen))
-        self.lookup.note(seen)
 
     def update(self) -> dict[str, float]:
         """Take the gradient steps that are due; return the figures of the last one.
@@ -171,7 +159,7 @@ class SAC(Agent):
         entropy = -float(log_density.detach().mean())
         if self.config.learn_alpha:
             wanted = self.config.target_entropy * proto.shape[1]
-            self.temperature.step(self.temperature.network.log_alpha * (entropy - wanted))
+            self.temperature.step(self.temperature.network.logarithm * (entropy - wanted))
         self.critic.follow(self.config.tau)
         figures = {"critic_loss": critic_loss, "actor_loss": actor_loss, "q_mean": float(values.detach().mean())}
         return {**figures, "alpha": self.alpha, "entropy": entropy}
@@ -179,7 +167,7 @@ class SAC(Agent):
     @property
     def alpha(self) -> float:
         """Temperature now, reward a nat."""
-        return math.exp(float(self.temperature.network.log_alpha.detach()))
+        return math.exp(float(self.temperature.network.logarithm.detach()))
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:

@@ -113,7 +113,6 @@ class ALS(Agent):
         clicks = self.feedback.clicks
         if not clicks.nnz:
             return {}
-        self.feedback.settle()
         options = self.config
         fitted = fit_quietly(
             lambda: _als.AlternatingLeastSquares(
@@ -126,6 +125,7 @@ class ALS(Agent):
             ),
             clicks,
         )
+        self.feedback.settle()
         self.user_factors = with_mean_user(fitted.user_factors, clicks)
         self.item_factors = fitted.item_factors
         return {"refit": 1.0, "pairs": float(clicks.nnz)}

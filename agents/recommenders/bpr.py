@@ -114,7 +114,6 @@ class BPR(Agent):
         clicks = self.feedback.clicks
         if not clicks.nnz:
             return {}
-        self.feedback.settle()
         options = self.config
         fitted = fit_quietly(
             lambda: _bpr.BayesianPersonalizedRanking(
@@ -127,6 +126,7 @@ class BPR(Agent):
             ),
             clicks,
         )
+        self.feedback.settle()
         self.user_factors = with_mean_user(fitted.user_factors, clicks)
         self.item_factors = fitted.item_factors
         return {"refit": 1.0, "pairs": float(clicks.nnz)}

@@ -80,7 +80,7 @@ def test_a_long_run_has_few_points_and_each_is_of_all_steps_since_the_last(tmp_p
         log.learnt({"loss": float(step)})
         if log.due(step):
             log.write(step, Totals(step, float(step**2), 0.0, 0.0, None, 0.0, 0, 0, 0.0))
-    log.close()
+    log.close(steps, Totals(steps, float(steps**2), 0.0, 0.0, None, 0.0, 0, 0, 0.0))
     found = curves(tmp_path)
     at, reward = found["reward/mean"]
     assert len(at) <= POINTS
@@ -132,7 +132,7 @@ def test_the_command_line_writes_it_without_torch(tmp_path):
 def test_it_costs_little(tmp_path):
     """Less than 5 % of a run of the cheapest agent that explores: median of pairs of runs; imports apart."""
     envs = gym.make_vec("SmartRec/Task1-v0", num_envs=2000, n_users=20_000, iterations=30)
-    EventLog(tmp_path, 1).close()
+    EventLog(tmp_path, 1).close(0, Totals(0, 0.0, 0.0, 0.0, None, 0.0, 0, 0, 0.0))
 
     def seconds(log):
         agent = agents.make("thompson", envs, seed=0)

@@ -1,6 +1,5 @@
 """SB3's algorithms as agents: the same decisions, exact chances, masks, exact resume, and learning in our loop."""
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -10,7 +9,7 @@ from smartrec.agents import Items, Mask, check_agent
 from smartrec.agents.adapters.sb3_agent import PPO, MaskablePPO, SB3Agent
 from smartrec.agents.adapters.sb3_config import KINDS, SB3Config
 from smartrec.core import Decision, Problem, Slate, Transitions
-from smartrec.core.errors import InvalidConfig, InvalidInput, MissingExtra
+from smartrec.core.errors import InvalidConfig, InvalidInput
 
 SMALL = {"policy_kwargs": {"net_arch": [16]}}
 POLICIES = ("PPO", "A2C", "TRPO", "MaskablePPO")
@@ -177,36 +176,6 @@ def test_the_chance_that_comes_back_is_the_one_that_sb3_works_out_when_it_learns
         np.testing.assert_allclose(known.numpy(), decision.log_probability, atol=1e-5)
 
 
-def test_values_that_a_bandit_cannot_have_and_late_feedback_do_not_matter():
-    """Rows in any order give the same advantages: those of the visit, step by step."""
-    from smartrec.agents.adapters.sb3_rollout import advantages
-
-    rng = np.random.default_rng(0)
-    visits, steps, discount, trace = 6, 5, 0.9, 0.8
-    reward, value, following = (rng.normal(size=(visits, steps)) for _ in range(3))
-    following[:, :-1] = value[:, 1:]
-    ended = np.zeros((visits, steps), bool)
-    ended[:, -1] = True
-    terminated = ended & (np.arange(visits) % 2 == 0)[:, None]
-    expected = np.zeros((visits, steps))
-    for visit in range(visits):
-        rest = 0.0
-        for step in reversed(range(steps)):
-            future = 0.0 if terminated[visit, step] else following[visit, step]
-            rest = reward[visit, step] + discount * future - value[visit, step] + discount * trace * rest
-            expected[visit, step] = rest
-    where = np.indices((visits, steps)).reshape(2, -1)
-    order = rng.permutation(visits * steps)
-    rows = [part.reshape(-1)[order] for part in (reward, value, following, terminated, ended, *where)]
-    found = advantages(*rows, discount=discount, trace=trace)
-    np.testing.assert_allclose(found, expected.reshape(-1)[order])
-    # A step that is lost cuts the visit: what came before it is bootstrapped.
-    kept = [np.delete(part.reshape(-1), 2) for part in (reward, value, following, terminated, ended, *where)]
-    found = advantages(*kept, discount=discount, trace=trace)
-    delta = reward[0, 1] + discount * following[0, 1] - value[0, 1]
-    np.testing.assert_allclose(found[1], delta)
-
-
 @pytest.mark.parametrize("algorithm", ["PPO", "A2C", "TRPO", "MaskablePPO", "DQN", "QRDQN"])
 def test_the_better_of_two_arms_is_found(algorithm):
     """Arm 1 pays for users whose first feature is positive, arm 0 for the others."""
@@ -316,24 +285,6 @@ def test_dqn_moves_its_target_by_transitions():
     assert moved == [False, False, False, True, False, False, True, False]
 
 
-def test_unknown_and_unfit_options():
-    for options, message in [
-        ({"algorithm": "RecurrentPPO"}, "algorithm = 'RecurrentPPO'; allowed: PPO, A2C"),
-        ({"every": 0}, "every = 0"),
-        ({"noise": -1.0}, "noise = -1"),
-        ({"options": {"n_steps": 128}}, r"options\['n_steps'\] = 128"),
-        ({"options": {"learning_rat": 1}}, "learning_rat"),
-        ({"options": {"policy_kwargs": {"activation_fn": "Tan"}}}, "Tan"),
-        ({"options": {"use_sde": True}}, "use_sde|refuses"),
-        ({"embed_user": 2, "observation": "raw"}, "embed_user = 2"),
-        ({"embed_user": -2}, "embed_user = -2"),
-    ]:
-        with pytest.raises(InvalidConfig, match=message):
-            smartrec.agents.make("sb3", ITEMS, seed=0, **options)
-    with pytest.raises(InvalidConfig, match="no item features"):
-        smartrec.agents.make("sb3", problem_of(spaces.Discrete(7)), seed=0, algorithm="TD3")
-
-
 def test_bad_feedback_changes_nothing():
     agent, rng = PPO(ITEMS, seed=0), np.random.default_rng(0)
     seen = users(4, rng)
@@ -374,15 +325,6 @@ def test_a_row_left_over_waits_for_company(algorithm):
     assert (len(agent.rollout), agent.pending) == (0, 0)
 
 
-@pytest.mark.parametrize("package", ["stable_baselines3", "sb3_contrib"])
-def test_missing_packages_are_named(package, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=rf'needs {package}: pip install "smartrec\[sb3\]"'):
-        MaskablePPO(ITEMS, seed=0)
-
-
 def test_lists_of_candidates_are_kept_too():
     for cls in (PPO, MaskablePPO):
         agent = cls(SLATES, seed=0)
@@ -390,13 +332,3 @@ def test_lists_of_candidates_are_kept_too():
         action = agent.act(users(2, np.random.default_rng(0)), allowed=Items(listed)).action
         assert set(action[0]) == {2, 4, 6}
         assert set(action[1]) < {0, 1, 2, 3}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["ppo", "maskable_ppo"])
-def test_ppo_on_task_1_within_the_protocol(name):
-    """The best item is worth 0.75, a random one 0.415."""
-    for seed in (1000, 1001):
-        envs = gym.make_vec("SmartRec/Task1-v0", num_envs=500)
-        agent = smartrec.agents.make(name, envs, seed=seed)
-        assert smartrec.evaluation.run(agent, envs, seed=seed).metrics["final"] > 0.7

