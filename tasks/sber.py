@@ -21,9 +21,10 @@ LINEAR = (
     Contender("shared_lin_ucb", "hybrid_lin_ucb", {"own": False, "shared_ridge": 0.1}),
     Contender("logistic_thompson", "logistic_thompson"),
 )
-ACTORS = (Contender("ddpg", "ddpg"), Contender("td3", "td3"), Contender("sac", "sac"))
+ACTORS = (Contender("ddpg", "ddpg"), Contender("td3", "td3"), Contender("sac", "sac"), Contender("bcq", "bcq"))
 NETWORKS = (
     Contender("dqn", "dqn"),
+    Contender("discrete_bcq", "discrete_bcq"),
     Contender("discrete_sac", "discrete_sac"),
     Contender("reinforce", "reinforce"),
     Contender("ppo", "ppo"),
@@ -46,8 +47,14 @@ TASTE = (
     Contender("bpr", "bpr"),
     Contender("two_tower", "two_tower"),
     Contender("dqn", "dqn", {**PERSONAL, "rate": 0.003}),
+    Contender("discrete_bcq", "discrete_bcq", PERSONAL),
+    Contender("discrete_sac", "discrete_sac", PERSONAL),
+    Contender("reinforce", "reinforce", PERSONAL),
+    Contender("ppo", "ppo"),
     Contender("ddpg", "ddpg", NEAR),
     Contender("td3", "td3", NEAR),
+    Contender("sac", "sac", NEAR),
+    Contender("bcq", "bcq", NEAR),
 )
 
 QUICK = Setting("quick", {"n_users": 500, "iterations": 10})
