@@ -117,6 +117,9 @@ def run_command(
     log: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder for TensorBoard: figures on the way.")
     ] = None,
+    save: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the agent as it is at the end.")
+    ] = None,
 ) -> None:
     """Run one agent on one task and print what it reached.
 
@@ -128,7 +131,7 @@ def run_command(
     from smartrec.evaluation.loop import run
     from smartrec.evaluation.store import RecordStore
     from smartrec.tasks.registry import TASKS
-    from smartrec.tasks.runner import agent_seed
+    from smartrec.tasks.runner import agent_seed, saved
     from smartrec.tasks.show import print_record, progress
 
     store = None if out is None else RecordStore(out)
@@ -143,7 +146,7 @@ def run_command(
     for name, value in envs.unwrapped.crowd.report:
         print(f"{name}: {value}")
     steps = found.steps(envs)
-    with progress(steps, agent) as tick:
+    with progress(steps, agent) as tick, saved(who, save):
         record = run(
             who,
             envs,
@@ -163,6 +166,8 @@ def run_command(
         print(f"added to {out}")
     if log is not None:
         print(f"curves are in {log}; tensorboard --logdir {log} shows them")
+    if save is not None:
+        print(f"the agent is in {save}; smartrec.agents.load({str(save)!r}) brings it back")
 
 
 @app.command("leaderboard")

@@ -10,15 +10,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
 import gymnasium
 
 from smartrec import agents
+from smartrec.agents import Agent
 from smartrec.agents.registry import agent_class
 from smartrec.core.config import digest, from_dict, to_dict
-from smartrec.core.errors import SmartRecError
+from smartrec.core.errors import Diverged, SmartRecError
+from smartrec.core.files import ensure_folder
 from smartrec.core.provenance import code_of
 from smartrec.core.seeding import generators
 from smartrec.evaluation.loop import run
@@ -75,6 +78,26 @@ def run_job(job: Job) -> RunRecord:
     seed = agent_seed(job.seed)
     agent = agents.make(job.contender.agent, envs, seed=seed, **job.contender.config)
     return run(agent, envs, seed=job.seed, label=job.contender.label, agent_seed=seed)
+
+
+@contextmanager
+def saved(agent: Agent, folder: Path | None) -> Iterator[None]:
+    """Save an agent to ``folder`` when what is inside ends, and also where its learning diverges: it is as before then.
+
+    Raises:
+        OutputError: There can be no such folder; said before anything runs.
+    """
+    if folder is not None:
+        ensure_folder(folder)
+    try:
+        yield
+    except Diverged as error:
+        if folder is None:
+            raise
+        agent.save(folder)
+        raise Diverged(f"{error}. The agent, as it was before, is in {folder}") from None
+    if folder is not None:
+        agent.save(folder)
 
 
 def agent_seed(seed: int) -> int:

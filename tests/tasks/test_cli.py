@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 AGENT = '''
@@ -59,6 +60,31 @@ def test_run_takes_an_agent_of_ones_own_from_the_current_folder(tmp_path):
     done = smartrec("run", "--task", "1", "--agent", "mymodule:MyAgent", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "0.750" in done.stdout
+
+
+def test_a_run_that_diverges_keeps_the_agent_as_it_was(tmp_path):
+    from smartrec import agents
+
+    options = ["--task", "1", "--agent", "dqn", "--world", "n_users=500", "--save", "kept"]
+    done = smartrec("run", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "smartrec.agents.load('kept')" in done.stdout
+    good = agents.load(tmp_path / "kept")
+    done = smartrec("run", *options, "--set", "rate=1e30", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "diverged after" in done.stderr
+    assert "as it was before, is in kept" in " ".join(done.stderr.split())
+    kept = agents.load(tmp_path / "kept")
+    assert 0 < kept.values.steps < good.values.steps
+    assert all(np.isfinite(weight).all() for weight in kept.values.get_state().values())
+
+
+def test_an_agent_that_could_not_be_saved_does_not_run(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = smartrec("run", "--task", "1", "--agent", "thompson", "--save", "file", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "error: file" in done.stderr
+    assert "final" not in done.stdout
 
 
 def test_describe_counts_a_table_of_ones_own(tmp_path):
