@@ -1,7 +1,10 @@
 """Logs of what users answered, what is known of users and items, and synthetic populations."""
 
+from smartrec.data.batches import Batches
 from smartrec.data.copula import CopulaGenerator
+from smartrec.data.dense import DenseFrames
 from smartrec.data.fetching import fetch
+from smartrec.data.frames import Frames, split_frames
 from smartrec.data.generators import CompositeGenerator, Generator, RandomSelector, RealGenerator
 from smartrec.data.interactions import Catalogue, Dataset, Interactions, Vocabulary
 from smartrec.data.lastfm import load_lastfm, load_lastfm_friends
@@ -10,17 +13,22 @@ from smartrec.data.open_bandit import OpenBandit, load_open_bandit
 from smartrec.data.populations import Population, featured_population, make_population, taste_population
 from smartrec.data.published import PUBLISHED, Published
 from smartrec.data.recbole import load_recbole_ml_100k, read_atomic
+from smartrec.data.sequences import Sequences
 from smartrec.data.sources import DATASETS, load
 from smartrec.data.splits import by_time, by_user, cold_start, leave_last_out
 from smartrec.data.table import load_table
+from smartrec.data.trajectories import Trajectories
 
 __all__ = [
     "DATASETS",
     "PUBLISHED",
+    "Batches",
     "Catalogue",
     "CompositeGenerator",
     "CopulaGenerator",
     "Dataset",
+    "DenseFrames",
+    "Frames",
     "Generator",
     "Interactions",
     "OpenBandit",
@@ -28,6 +36,8 @@ __all__ = [
     "Published",
     "RandomSelector",
     "RealGenerator",
+    "Sequences",
+    "Trajectories",
     "Vocabulary",
     "by_time",
     "by_user",
@@ -47,5 +57,6 @@ __all__ = [
     "load_table",
     "make_population",
     "read_atomic",
+    "split_frames",
     "taste_population",
 ]
