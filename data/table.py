@@ -166,7 +166,7 @@ def _ids(table: _Table, name: str) -> tuple[Array, Vocabulary]:
     faults = np.array([not _is_id(one) for one in ids.tolist()])
     if faults.any():
         raise table.fault(name, int(faults[rows].argmax()), "an id is wanted: an integer or a string")
-    ids, order = np.unique(_integers_if_all(ids), return_inverse=True)
+    ids, order = np.unique(integers_if_all(ids), return_inverse=True)
     return order[rows], Vocabulary(ids)
 
 
@@ -178,7 +178,7 @@ def _is_id(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _integers_if_all(ids: Array) -> Array:
+def integers_if_all(ids: Array) -> Array:
     """Return int64 where all strings are integers in their usual spelling ("7", not "007"), else strings."""
     if ids.dtype != object:
         return ids.astype(np.int64)

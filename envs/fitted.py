@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from smartrec.core.arrays import BoolArray, FloatArray, IntArray
+from smartrec.core.cache import Arrays, Rows, cached
 from smartrec.core.errors import DataError
 from smartrec.core.provenance import source_digest, versions_of
 from smartrec.data.interactions import Dataset, Interactions
 from smartrec.response_models.base import ResponseModel, State
-from smartrec.response_models.cache import Arrays, Rows, cached
 from smartrec.response_models.features import Features
 from smartrec.response_models.popularity import Popularity
 from smartrec.response_models.preferences import Preferences

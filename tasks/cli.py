@@ -253,6 +253,32 @@ def fetch_command(
         raise typer.Exit(130) from None
 
 
+@data_app.command("embed")
+def embed_command(
+    name: Annotated[str, typer.Argument(help="Data set, or path of a file or folder.")],
+    out: Annotated[Path, typer.Option(help="File: .npy for the vectors alone, .npz for all that was fitted.")],
+    size: Annotated[int, typer.Option(min=1, help="Numbers a vector.")] = 128,
+    items: Annotated[Path | None, typer.Option(help="A table with more about the items (.csv, .parquet).")] = None,
+    blocks: Annotated[str, typer.Option(help="What to make them from.")] = "text,categories,numbers,factors",
+    columns: Columns = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the starts of iterative fits.")] = 0,
+) -> None:
+    """Make a vector of each item and write them, a row an item in the order of their numbers."""
+    from smartrec.data.embeddings.embed import embed
+    from smartrec.tasks.show import print_pairs
+
+    made = embed(name, size, items=items, blocks=_names(blocks), seed=seed, columns=parse_columns(columns))
+    made.save(out)
+    shares = [f"{share:.1%}" for share in made.explained[:3]]
+    print_pairs(
+        f"{out}: {len(made.vectors):,} items, {made.vectors.shape[1]} numbers each",
+        [
+            *((block, f"{count} columns") for block, count in made.used.items()),
+            ("explained", f"{made.explained.sum():.1%} of the variance; first axes {', '.join(shares)}"),
+        ],
+    )
+
+
 @app.command("check")
 def check(
     what: Annotated[str, typer.Argument(help="Id of an environment, name of an agent, or module:Class of yours.")],

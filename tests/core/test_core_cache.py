@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from smartrec.response_models.cache import cache_folder, cached
+from smartrec.core.cache import cache_folder, cached
 
 ROWS = (("held out", "a fifth"), ("model", "good"))
 
