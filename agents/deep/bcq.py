@@ -28,7 +28,7 @@ from smartrec.agents.deep.experience import Batch, Experience
 from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
@@ -186,6 +186,22 @@ class BCQ(Agent):
         """
         self.experience.record(transitions[np.flatnonzero(transitions.observed.any(axis=1))])
         return self._take(self.config.fit_steps if self.experience.size else 0)
+
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        figures = self._learn(self.experience.batch_of(transitions))
+        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
+        return figures
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
 
     def _take(self, steps: int) -> dict[str, float]:
         figures: dict[str, float] = {}

@@ -22,7 +22,7 @@ from smartrec.agents.deep.experience import Batch, Experience
 from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
@@ -55,7 +55,7 @@ class DDPG(Agent):
         critic: Values of vectors, and their target.
     """
 
-    tags: ClassVar[Tags] = Tags(vectors=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(vectors=True, learns_from_logs=True, extra="deep")
     Config = DDPGConfig
 
     def __init__(self, problem: Problem, config: DDPGConfig | None = None, *, seed: int) -> None:
@@ -107,6 +107,22 @@ class DDPG(Agent):
             self.lookup.follow(self.critic.network.vectors, self.critic.steps)
             figures.update(self.lookup.figures())
         return figures
+
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        figures = self._learn(self.experience.batch_of(transitions))
+        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
+        return figures
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take a gradient step of critic and actor."""

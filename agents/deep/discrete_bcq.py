@@ -27,7 +27,7 @@ from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.settings import DeepConfig
 from smartrec.agents.deep.slate_policy import log_places, masked
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -144,7 +144,7 @@ class DiscreteBCQ(Agent):
         """Take the gradient steps that are due."""
         figures: dict[str, float] = {}
         for _ in range(self.cadence.due()):
-            figures = self._learn()
+            figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
 
     def fit(self, transitions: Transitions) -> dict[str, float]:
@@ -164,12 +164,25 @@ class DiscreteBCQ(Agent):
         came = self.cadence.transitions - before
         figures: dict[str, float] = {}
         for _ in range(math.ceil(self.config.epochs * came / self.config.batch_size)):
-            figures = self._learn()
+            figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
 
-    def _learn(self) -> dict[str, float]:
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        return self._learn(self.experience.batch_of(transitions))
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
         """Take one gradient step with each network."""
-        batch = self.experience.sample(self.config.batch_size, self.rng)
         values = self.values.network(batch.observation, batch.action)  # [B, K]
         loss, _ = huber(values, self._targets(batch), batch)
         logits = masked(self.behaviour.network(batch.observation), batch)

@@ -28,7 +28,7 @@ from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.settings import DeepConfig
 from smartrec.agents.deep.temperature import Temperature
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -106,7 +106,7 @@ class DiscreteSAC(Agent):
         cadence: How many transitions there were.
     """
 
-    tags: ClassVar[Tags] = Tags(propensities=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True, extra="deep")
     Config = DiscreteSACConfig
 
     def __init__(self, problem: Problem, config: DiscreteSACConfig | None = None, *, seed: int) -> None:
@@ -153,12 +153,25 @@ class DiscreteSAC(Agent):
         """Take the gradient steps that are due."""
         figures: dict[str, float] = {}
         for _ in range(self.cadence.due()):
-            figures = self._learn()
+            figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
 
-    def _learn(self) -> dict[str, float]:
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        return self._learn(self.experience.batch_of(transitions))
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
         """Take one gradient step with each network."""
-        batch = self.experience.sample(self.config.batch_size, self.rng)
         targets = self._targets(batch)
         values = self.critics.network(batch.observation, batch.action)  # [2, B, K]
         losses = [huber(each, targets, batch)[0] for each in values]

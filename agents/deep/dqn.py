@@ -28,7 +28,7 @@ from smartrec.agents.deep.memory import Memory
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence, Schedule
 from smartrec.agents.deep.settings import DeepConfig
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.core.arrays import BoolArray, FloatArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -161,7 +161,7 @@ class DQN(Agent):
         """Take the gradient steps that are due."""
         figures: dict[str, float] = {}
         for _ in range(self.cadence.due()):
-            figures = self._learn()
+            figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
 
     def fit(self, transitions: Transitions) -> dict[str, float]:
@@ -181,20 +181,36 @@ class DQN(Agent):
         came = self.cadence.transitions - before
         figures: dict[str, float] = {}
         for _ in range(math.ceil(self.config.epochs * came / self.config.batch_size)):
-            figures = self._learn()
+            figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
+
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        figures = self._learn(self.experience.batch_of(transitions))
+        self.cadence.count(len(transitions))
+        self.cadence.due()  # the step for these was the one above
+        return figures
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
 
     def _epsilon(self) -> float:
         options = self.config
         return Schedule(options.epsilon, options.final_epsilon, options.epsilon_over).at(self.cadence.transitions)
 
-    def _learn(self) -> dict[str, float]:
+    def _learn(self, batch: Batch) -> dict[str, float]:
         """Take one gradient step."""
-        batch = self.experience.sample(self.config.batch_size, self.rng)
         values = self.values.network(batch.observation, batch.action)  # [B, K]
         loss, errors = huber(values, self._targets(batch), batch)
         figures = {"loss": self.values.step(loss), "q_mean": float(values.detach().mean())}
-        if self.config.priority:
+        if self.config.priority and len(batch.rows):
             self.experience.prioritise(batch.rows, errors)
         if self.problem.discount > 0 and self.values.steps % self.config.target_every == 0:
             self.values.follow(self.config.tau)

@@ -1,6 +1,6 @@
 """Experience: the last transitions on preallocated arrays, sampled as tensors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Batch:
         allowed: bool [B, I], or None where every item always was.
         next_allowed: bool [B, I], or None.
         extras: What the decision carried, [B, ...] a part.
-        rows: int [B], places in the experience.
+        rows: int [B], places in the experience; empty where the transitions are not kept there.
         weight: float32 [B], correction for sampling by priority; ones where it was uniform.
     """
 
@@ -170,6 +170,22 @@ class Experience:
             rows=rows,
             weight=self._tensor(np.ones(len(rows), np.float32) if weight is None else weight.astype(np.float32)),
         )
+
+    def batch_of(self, transitions: Transitions) -> Batch:
+        """Return B transitions as tensors without keeping them, as a ring that held them and no others would.
+
+        With ``n_step`` or ``frames``, other steps of a visit count as far as they are among these.
+
+        Raises:
+            InvalidInput: There are none, or a number is not finite (but for a response nobody saw).
+        """
+        count = len(transitions)
+        if not count:
+            raise InvalidInput("a batch of 0 transitions; allowed: 1 or more. Leave empty batches out")
+        options: dict[str, Any] = {"n_step": self._steps, "frames": self._frames, "device": self._device}
+        alone = Experience(self._problem, count, **options)
+        alone.record(transitions)
+        return replace(alone.batch(np.arange(count)), rows=np.zeros(0, np.int64))
 
     def get_state(self) -> dict[str, Any]:
         """Return what is kept, and where the next transition goes."""

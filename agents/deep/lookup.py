@@ -249,12 +249,13 @@ class Lookup:
     def note(self, transitions: Transitions) -> Transitions:
         """Take note of what was shown, and how far from the proto-actions; return all but those, to be learnt from."""
         proto = transitions.decision.extras.get("proto")
-        if self._nearest is None or proto is None or not len(transitions):
+        if self._nearest is None or proto is None:
             return transitions
-        shown = transitions.items
-        apart = self._nearest.embeddings[shown] - proto[:, None]  # [B, K, D]
-        self._distance = float(np.linalg.norm(apart, axis=2).mean())
-        self._recent = np.concatenate([self._recent, shown.reshape(-1)])[-RECENT:]
+        if len(transitions):
+            shown = transitions.items
+            apart = self._nearest.embeddings[shown] - proto[:, None]  # [B, K, D]
+            self._distance = float(np.linalg.norm(apart, axis=2).mean())
+            self._recent = np.concatenate([self._recent, shown.reshape(-1)])[-RECENT:]
         return replace(transitions, decision=replace(transitions.decision, extras={}))
 
     def figures(self) -> dict[str, float]:

@@ -13,7 +13,7 @@ of slates logged by others, and in ``fit`` before the policy starts to learn; (2
 paper drops repeats; without ``top_k``, pi and beta of a position are conditional on the positions before it, so that
 nothing has to correct for slates, and w leaves out what earlier positions did, as the paper leaves out earlier steps;
 (3) the baseline ``b = sum_a pi lambda_K (expected R_k)`` depends on no choice, so that it does not move the optimum,
-which ``lambda_K (R - b)`` would; (4) visits that are cut off are bootstrapped.
+which ``lambda_K (R - b)`` would; (4) a visit that is cut off, or of which ``learn`` gets a part, is bootstrapped.
 """
 
 import math
@@ -32,8 +32,8 @@ from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.settings import DeepConfig
 from smartrec.agents.deep.slate_policy import entropy_of, log_places, masked, mean_of
-from smartrec.agents.deep.training import Learner
-from smartrec.agents.deep.visits import Visits
+from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.visits import Visits, rest_of
 from smartrec.core.arrays import Array, BoolArray, FloatArray, IntArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -180,8 +180,7 @@ class Reinforce(Agent):
             raise InvalidInput("a response that somebody saw is NaN or infinite; allowed: finite numbers")
         if self.problem.discount == 0:  # otherwise an unseen step is still a part of its visit
             transitions = transitions[np.flatnonzero(transitions.observed.any(axis=1))]
-        extras = {self._name: _logged_places(transitions, self._name)}
-        places = self.experience.record(replace(transitions, decision=replace(transitions.decision, extras=extras)))
+        places = self.experience.record(self._with_places(transitions))
         self.visits.record(places, transitions[len(transitions) - len(places) :])
         self.fresh[places] = True
         self.cadence.count(len(transitions))
@@ -191,7 +190,7 @@ class Reinforce(Agent):
         figures: dict[str, float] = {}
         due = self.cadence.due()
         for places in self._shares(due) if due else []:
-            figures = self._learn(places)
+            figures = self._learn(self.experience.batch(places), self.visits.rest[places])
         return figures
 
     def fit(self, transitions: Transitions) -> dict[str, float]:
@@ -214,8 +213,25 @@ class Reinforce(Agent):
                 self._learn_behaviour(self.experience.batch(places))
         figures: dict[str, float] = {}
         for places in self._samples(steps):
-            figures = self._learn(places)
+            figures = self._learn(self.experience.batch(places), self.visits.rest[places])
         return figures
+
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step of each network on exactly these transitions, of which none is kept.
+
+        They should be whole visits: where one breaks off, ``value`` stands in for the rest. The behaviour takes its
+        step on the same items, just before the policy.
+
+        Raises:
+            InvalidInput: There are none, one comes twice, or a number is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        return self._learn(*self._batch_of(transitions))
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(*self._batch_of(transitions))
 
     @property
     def _corrects(self) -> bool:
@@ -251,20 +267,28 @@ class Reinforce(Agent):
         return list(known[self.rng.integers(len(known), size=(steps, self.config.batch_size))])
 
     def _known(self) -> IntArray:
-        self.visits.settle(self._worth_next, self.experience.leads)
+        self.visits.settle(lambda places: self._worth(self.experience.batch(places)), self.experience.leads)
         return self.visits.known
 
     @torch.no_grad()
-    def _worth_next(self, places: IntArray) -> Array:
+    def _worth(self, batch: Batch) -> Array:
         """Return what the next observations are worth, float [B]: their slate, and the rest of the visit."""
-        state = self.policy.network.state(self.experience.batch(places).next_observation)
-        worth: Tensor = self.value.network(state).sum(dim=1)
+        worth: Tensor = self.value.network(self.policy.network.state(batch.next_observation)).sum(dim=1)
         return worth.cpu().numpy()
 
-    def _learn(self, places: IntArray) -> dict[str, float]:
-        """Take one gradient step of each network."""
-        batch = self.experience.batch(places)
-        rest = torch.from_numpy(self.visits.rest[places].astype(np.float32)).to(batch.responses.device)
+    def _batch_of(self, transitions: Transitions) -> tuple[Batch, FloatArray]:
+        """Return transitions that are not kept, and what followed each in its visit, float [B]."""
+        batch = self.experience.batch_of(self._with_places(transitions))
+        worth = self._worth(batch) if self.problem.discount else np.zeros(len(transitions))
+        return batch, rest_of(transitions, worth, self.problem.discount)
+
+    def _with_places(self, transitions: Transitions) -> Transitions:
+        extras = {self._name: _logged_places(transitions, self._name)}
+        return replace(transitions, decision=replace(transitions.decision, extras=extras))
+
+    def _learn(self, batch: Batch, followed: FloatArray) -> dict[str, float]:
+        """Take one gradient step of each network, on transitions and what followed them [B]."""
+        rest = torch.from_numpy(followed.astype(np.float32)).to(batch.responses.device)
         figures = self._learn_behaviour(batch) if self._corrects else {}
         scores = masked(self.policy.network(batch.observation), batch)  # [B, I]
         chosen = log_places(scores, batch.action, self._independent)  # [B, K]
@@ -274,10 +298,8 @@ class Reinforce(Agent):
             log_beta = self._log_beta(state, batch) if self._corrects else chosen.detach()
         expected = self.value.network(state)  # [B, K + 1]
         k = (self.config.k or self.problem.slate_size) if self._independent else 1
-        loss, weight = surrogate(
-            chosen, log_beta, returns, self._baseline(scores, expected, returns, batch, k), batch.observed,
-            k=k, cap=self.config.cap,
-        )  # fmt: skip
+        base = self._baseline(scores, expected, returns, batch, k)
+        loss, weight = surrogate(chosen, log_beta, returns, base, batch.observed, k=k, cap=self.config.cap)
         entropy = entropy_of(scores)
         figures["policy_loss"] = self.policy.step(loss - self.config.entropy * entropy)
         wrong = (expected - torch.cat([returns - rest[:, None], rest[:, None]], dim=1)) ** 2

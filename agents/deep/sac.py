@@ -30,7 +30,7 @@ from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.temperature import Temperature
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
@@ -95,7 +95,7 @@ class SAC(Agent):
         temperature: Price of entropy.
     """
 
-    tags: ClassVar[Tags] = Tags(vectors=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(vectors=True, learns_from_logs=True, extra="deep")
     Config = SACConfig
 
     def __init__(self, problem: Problem, config: SACConfig | None = None, *, seed: int) -> None:
@@ -146,6 +146,22 @@ class SAC(Agent):
             self.lookup.follow(self.critic.network.vectors, self.critic.steps)
             figures.update(self.lookup.figures())
         return figures
+
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        figures = self._learn(self.experience.batch_of(transitions))
+        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
+        return figures
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take a gradient step of critics, actor and temperature."""

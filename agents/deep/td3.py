@@ -24,7 +24,7 @@ from smartrec.agents.deep.experience import Batch, Experience
 from smartrec.agents.deep.lookup import Lookup, VectorConfig
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
-from smartrec.agents.deep.training import Learner
+from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error, normal
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
@@ -65,7 +65,7 @@ class TD3(Agent):
         critic: Two values of vectors, and their targets.
     """
 
-    tags: ClassVar[Tags] = Tags(vectors=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(vectors=True, learns_from_logs=True, extra="deep")
     Config = TD3Config
 
     def __init__(self, problem: Problem, config: TD3Config | None = None, *, seed: int) -> None:
@@ -118,13 +118,29 @@ class TD3(Agent):
             figures.update(self.lookup.figures())
         return figures
 
+    def learn(self, transitions: Transitions) -> dict[str, float]:
+        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
+
+        Raises:
+            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
+            Diverged: A loss is no finite number; the weights are those before the step.
+        """
+        figures = self._learn(self.experience.batch_of(transitions))
+        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
+        return figures
+
+    def test(self, transitions: Transitions) -> dict[str, float]:
+        """Return the figures of ``learn`` on these transitions; nothing changes."""
+        with held(self):
+            return self._learn(self.experience.batch_of(transitions))
+
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take a gradient step of the critics, and of the actor where its turn has come."""
         critic, seen = self.critic.network, batch.observation
         values = critic(seen, critic.vectors(batch.action))  # [2, B, K]
         critic_loss = self.critic.step(mean_error(values, self._targets(batch), batch.observed))
         figures = {"critic_loss": critic_loss, "q_mean": float(values.detach().mean())}
-        if self.critic.steps % self.config.policy_delay == 0:
+        if self.critic.held or self.critic.steps % self.config.policy_delay == 0:
             proto = self.actor.network(seen)[:, None]  # [B, 1, D]
             figures["actor_loss"] = self.actor.step(-critic(seen, proto, heads=1).mean())
             self.critic.follow(self.config.tau)

@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor, nn
 from smartrec.core.arrays import Array
 from smartrec.core.config import require
 from smartrec.core.errors import Diverged
+from smartrec.core.seeding import generator_state, restore_generator
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -29,13 +32,14 @@ class Learner(Generic[M]):
         network: What is trained.
         target: Its target network; the network itself where none was asked for.
         steps: Gradient steps so far.
+        held: Whether nothing moves: ``step`` only returns the loss, and ``follow`` does nothing.
     """
 
     def __init__(self, network: M, name: str, *, rate: float, clip: float = math.inf, target: bool = False) -> None:
         require(rate > 0, f"learning rate of the {name}", rate, "a number > 0")
         # A negative norm would turn the gradient round.
         require(clip > 0, f"clip of the {name}", clip, "a number > 0")
-        self.network, self.name, self.steps = network, name, 0
+        self.network, self.name, self.steps, self.held = network, name, 0, False
         self.target: M = copy.deepcopy(network).requires_grad_(False) if target else network
         self._parameters = [weight for weight in network.parameters() if weight.requires_grad]
         self._leaders: list[Tensor] = list(network.parameters())
@@ -52,6 +56,8 @@ class Learner(Generic[M]):
         Raises:
             Diverged: Loss or gradient is not finite; nothing was changed.
         """
+        if self.held:
+            return float(loss.detach())
         gradients = torch.autograd.grad(loss, self._parameters, allow_unused=True)
         for weight, gradient in zip(self._parameters, gradients, strict=True):
             weight.grad = gradient
@@ -72,7 +78,8 @@ class Learner(Generic[M]):
     @torch.no_grad()
     def follow(self, tau: float) -> None:
         """Move the target: ``target <- target + tau (network - target)``; tau = 1 copies."""
-        torch._foreach_lerp_(self._followers, self._leaders, tau)
+        if not self.held:
+            torch._foreach_lerp_(self._followers, self._leaders, tau)
 
     def get_state(self) -> dict[str, Any]:
         """Return weights and the optimiser's state as arrays."""
@@ -97,6 +104,22 @@ class Learner(Generic[M]):
                 moments.setdefault(int(number), {})[part] = torch.from_numpy(np.array(value))
         optimiser["state"] = moments
         self._optimiser.load_state_dict(optimiser)
+
+
+@contextmanager
+def held(agent: Any) -> Iterator[None]:
+    """Hold an agent still: what is worked out in the block moves no weight, no optimiser and no generator of it."""
+    learners = [part for part in vars(agent).values() if isinstance(part, Learner)]
+    before = generator_state(agent.rng)
+    try:
+        for learner in learners:
+            learner.held = True
+        with torch.no_grad():
+            yield
+    finally:
+        for learner in learners:
+            learner.held = False
+        restore_generator(agent.rng, before)
 
 
 def _weights(name: str, network: nn.Module) -> dict[str, Array]:

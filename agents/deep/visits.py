@@ -1,11 +1,13 @@
 """What followed each transition in its visit: returns-to-go, put together from steps that come in any order."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from smartrec.core.arrays import Array, BoolArray, FloatArray, IntArray
+from smartrec.core.errors import InvalidInput
 from smartrec.core.transitions import Transitions
 
 
@@ -81,6 +83,27 @@ class Visits:
         """Undo ``get_state``."""
         self.rest, self._reward = state["rest"].copy(), state["reward"].copy()
         self._numbers, self._end = state["numbers"].copy(), state["end"].copy()
+
+
+def rest_of(transitions: Transitions, worth: Array, discount: float) -> FloatArray:
+    """Return what followed each of B transitions in its visit, ``rest_t`` of ``Visits``, float [B].
+
+    Args:
+        transitions: The visits, whole; one whose later steps are not among them counts as cut off where it breaks off.
+        worth: float [B], what the next observations are worth.
+        discount: Of future reward, 0..1.
+
+    Raises:
+        InvalidInput: A step of a visit comes twice.
+    """
+    keys = _keys(transitions.visit, transitions.step)
+    if discount and len(np.unique(keys)) < len(keys):
+        raise InvalidInput("a step of a visit comes twice in the batch; allowed: once. Draw steps without replacement")
+    breaks_off = ~np.isin(keys + 1, keys) & ~transitions.terminated
+    visits, places = Visits(len(transitions), discount), np.arange(len(transitions))
+    visits.record(places, replace(transitions, truncated=transitions.truncated | breaks_off))
+    visits.settle(lambda cut: worth[cut])
+    return visits.rest
 
 
 def _keys(visit: IntArray, step: IntArray) -> IntArray:

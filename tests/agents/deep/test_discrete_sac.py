@@ -18,7 +18,7 @@ def taught(world, log, steps, **options):
     agent = DiscreteSAC(world.problem, DiscreteSACConfig(**{**EXACT, **options}), seed=0)
     agent.observe(log)
     for _ in range(steps):
-        agent._learn()
+        agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
     return agent
 
 
@@ -75,7 +75,7 @@ def test_masks_hold_in_policy_targets_and_entropy(tabular):
             network.items.bias[2] = 100.0
     agent.observe(log)
     for _ in range(500):
-        figures = agent._learn()
+        figures = agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
     assert figures["entropy"] == pytest.approx(np.log(2), abs=0.02)
     alpha, mask = agent.temperature.network().item(), Mask(np.array([[True, True, False]]))
     with_entropy = 0.3 + alpha * np.log(2)  # nearly uniform over the two
@@ -105,7 +105,7 @@ def test_the_targets_move_by_tau(three_states):
     agent = taught(three_states.world, three_states.log(), 1, hidden=(8,))
     for _ in range(3):
         before = [weight.clone() for weight in agent.critics.target.parameters()]
-        agent._learn()
+        agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
         pairs = zip(before, agent.critics.network.parameters(), agent.critics.target.parameters(), strict=True)
         for old, mine, new in pairs:
             torch.testing.assert_close(new, old + 0.1 * (mine.detach() - old))

@@ -92,7 +92,7 @@ def test_the_target_moves_by_tau_and_only_then(three_states, every, tau):
     agent.observe(three_states.log())
     for step in range(1, 7):
         before = [weight.clone() for weight in agent.values.target.parameters()]
-        agent._learn()
+        agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
         share = tau if step % every == 0 else 0.0
         pairs = zip(before, agent.values.network.parameters(), agent.values.target.parameters(), strict=True)
         for old, mine, new in pairs:
@@ -182,7 +182,7 @@ def test_priorities_are_the_errors(three_states):
     errors = (
         (agent._targets(batch) - agent.values.network(batch.observation, batch.action)).abs()[:, 0].detach().numpy()
     )
-    agent._learn()
+    agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
     drawn = agent.experience.sample(20_000, np.random.default_rng(0)).rows
     share = errors / errors.sum()
     np.testing.assert_allclose(np.bincount(drawn) / 20_000, share, atol=6 * np.sqrt(0.25 / 20_000))
@@ -191,7 +191,7 @@ def test_priorities_are_the_errors(three_states):
 def test_nothing_changes_while_acting(three_states):
     agent = DQN(three_states.world.problem, seed=0)
     agent.observe(three_states.log())
-    agent._learn()
+    agent._learn(agent.experience.sample(agent.config.batch_size, agent.rng))
     values = q_of(agent, three_states.world)
     for explore in (True, False):
         agent.act(three_states.world.seen([0, 1, 2] * 50), explore=explore)

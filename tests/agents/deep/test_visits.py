@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smartrec.agents.deep.visits import Visits
+from smartrec.agents.deep.visits import Visits, rest_of
 from smartrec.core import Decision, Transitions
+from smartrec.core.errors import InvalidInput
 
 
 def steps(visit, step, reward, terminated=False, truncated=False, observed=True):
@@ -126,3 +127,15 @@ def test_a_world_that_begins_anew_is_kept_apart_from_the_one_before():
     visits.record(np.arange(5, 6), steps([1], [1], 1.0, terminated=True))
     visits.settle(nothing_cut, lambda earlier, later: np.zeros(len(earlier), bool))
     assert visits.known.tolist() == [3, 4, 5]
+
+
+def test_what_followed_in_a_batch():
+    """Visit 4 ends, visit 7 breaks off after step 2, visit 9 has a gap after step 0."""
+    ended = np.array([1, 0, 0, 0, 0, 1], bool)
+    batch = steps(np.array([4, 7, 4, 9, 7, 9]), np.array([1, 1, 0, 0, 2, 2]), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], ended)
+    worth = np.array([np.nan, np.nan, np.nan, 10.0, 20.0, np.nan])
+    rest = rest_of(batch, worth, 0.5)
+    np.testing.assert_allclose(rest, [0, 0.5 * (5 + 0.5 * 20), 0.5 * 1, 0.5 * 10, 0.5 * 20, 0])
+    np.testing.assert_array_equal(rest_of(batch, worth, 0.0), np.zeros(6))
+    with pytest.raises(InvalidInput, match="twice"):
+        rest_of(batch[np.array([0, 1, 1])], worth[:3], 0.5)
