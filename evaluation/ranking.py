@@ -32,7 +32,7 @@ class Ranking:
     @property
     def hit_rate(self) -> FloatArray:
         """Whether a list holds any held-out item, 0 or 1, float [U]."""
-        return self.hits.any(axis=1).astype(np.float64)
+        return np.asarray(self.hits.any(axis=1), np.float64)
 
     @property
     def precision(self) -> FloatArray:
@@ -53,8 +53,8 @@ class Ranking:
     def ndcg(self) -> FloatArray:
         """Hits discounted by the logarithm of their place, over the same of a perfect list, float [U]."""
         discounts = 1 / np.log2(np.arange(2, self.hits.shape[1] + 2))
-        ideal = np.cumsum(discounts)[np.minimum(self.held_out, len(discounts)) - 1]
-        return np.asarray(self.hits @ discounts / ideal)
+        ideal: FloatArray = np.cumsum(discounts)[np.minimum(self.held_out, len(discounts)) - 1]
+        return np.asarray(self.hits @ discounts) / ideal
 
     def figures(self) -> dict[str, FloatArray]:
         """Return every metric by name, float [U] each."""
@@ -180,7 +180,7 @@ def popularity(recommended: IntArray, users_of_item: IntArray) -> FloatArray:
         users_of_item: int [I], how many users had each item.
     """
     ordered = np.sort(users_of_item)
-    below, upto = (np.searchsorted(ordered, users_of_item, side=side) for side in ("left", "right"))  # type: ignore[call-overload]
+    below, upto = (np.searchsorted(ordered, users_of_item, side=side) for side in ("left", "right"))
     return _mean_of((below + upto) / (2 * len(ordered)), recommended)
 
 
