@@ -2,13 +2,41 @@
 
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from smartrec.core.errors import OutputError
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``: what is there when the block ends well takes the place of ``path``.
+
+    Where the block raises, what was written under the temporary name vanishes, be it a file or a folder.
+
+    Args:
+        path: The file or new folder to come; the folder around it is made where it is missing.
+
+    Raises:
+        OutputError: The folder cannot be written, or ``path`` is a folder already.
+    """
+    ensure_folder(path.parent)
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; choose another name for the file")
+    # Not by tempfile: its files can be read by their owner alone, and would stay so under their last name.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager
@@ -22,22 +50,11 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         OutputError: The folder cannot be written, or ``path`` is a folder.
     """
-    ensure_folder(path.parent)
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; choose another name for the file")
-    # Not by tempfile: its files can be read by their owner alone, and would stay so under their last name.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     encoding = None if "b" in mode else "utf-8"
-    try:
-        with temporary.open(mode.replace("w", "x"), encoding=encoding) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
-        raise
+    with atomic_path(path) as temporary, temporary.open(mode.replace("w", "x"), encoding=encoding) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def cache_folder() -> Path:

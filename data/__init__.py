@@ -16,6 +16,10 @@ from smartrec.data.recbole import load_recbole_ml_100k, read_atomic
 from smartrec.data.sequences import Sequences
 from smartrec.data.sources import DATASETS, load
 from smartrec.data.splits import by_time, by_user, cold_start, leave_last_out
+from smartrec.data.static_compact import CompactFile, write_compact
+from smartrec.data.static_dense import DenseFile, write_dense
+from smartrec.data.static_minari import write_minari
+from smartrec.data.static_parquet import ParquetFile, write_parquet
 from smartrec.data.table import load_table
 from smartrec.data.trajectories import Trajectories
 
@@ -24,14 +28,17 @@ __all__ = [
     "PUBLISHED",
     "Batches",
     "Catalogue",
+    "CompactFile",
     "CompositeGenerator",
     "CopulaGenerator",
     "Dataset",
+    "DenseFile",
     "DenseFrames",
     "Frames",
     "Generator",
     "Interactions",
     "OpenBandit",
+    "ParquetFile",
     "Population",
     "Published",
     "RandomSelector",
@@ -59,4 +66,8 @@ __all__ = [
     "read_atomic",
     "split_frames",
     "taste_population",
+    "write_compact",
+    "write_dense",
+    "write_minari",
+    "write_parquet",
 ]

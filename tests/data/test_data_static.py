@@ -1,0 +1,328 @@
+"""Files of frames: what is read is what was written, bit for bit, or an error says what is wrong."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
+from smartrec.data import Interactions, Vocabulary
+from smartrec.data.frames import Frames
+from smartrec.data.static_compact import CompactFile, write_compact
+from smartrec.data.static_dense import DenseFile, write_dense
+from smartrec.data.static_minari import write_minari
+from smartrec.data.static_parquet import ParquetFile, write_parquet
+from smartrec.data.static_rows import Rows, dense_rows
+from smartrec.data.trajectories import Trajectories
+
+WRITERS = {"dense": write_dense, "compact": lambda path, frames, _: write_compact(path, frames)}
+WRITERS["parquet"] = lambda path, frames, _: write_parquet(path, frames)
+READERS = {"dense": lambda path, _: DenseFile(path), "compact": CompactFile, "parquet": ParquetFile}
+
+
+def frames_of(lengths, f, n_items=7, ratings=None, seed=0):
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(np.repeat(np.arange(len(lengths)), lengths))
+    scale = np.arange(-4, 6) if ratings is None else np.asarray(ratings)
+    rows = len(users)
+    log = Interactions(
+        users, rng.integers(n_items, size=rows), rng.choice(scale, rows), rng.integers(5, size=rows),
+        Vocabulary(range(len(lengths))), Vocabulary(range(n_items)),
+    )  # fmt: skip
+    return Frames(Trajectories.of(log), f)
+
+
+def vectors_for(frames, d=3, seed=1):
+    return np.random.default_rng(seed).normal(size=(frames.trajectories.n_items, d)).astype(np.float32)
+
+
+def same(left, right):
+    assert len(left) == len(right)
+    for one, other in zip(left, right, strict=True):
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@settings(max_examples=25, deadline=None)
+@given(
+    lengths=st.lists(st.integers(0, 14), min_size=1, max_size=6),
+    f=st.integers(1, 4),
+    half_stars=st.booleans(),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
+def test_static_equals_dynamic_bit_for_bit(kind, lengths, f, half_stars, seed, data, tmp_path_factory):
+    scale = np.arange(1, 11) / 2 if half_stars else None
+    frames = frames_of([f + 1, *lengths], f, ratings=scale, seed=seed)
+    vectors, path = vectors_for(frames, seed=seed), tmp_path_factory.mktemp("static") / "file"
+    assert WRITERS[kind](path, frames, vectors) == path
+    rows = READERS[kind](path, vectors)
+    everything = dense_rows(frames.windows(np.arange(len(frames))), vectors)
+    assert len(rows) == len(frames)
+    size = data.draw(st.integers(1, len(frames) + 2))
+    same(Rows(*map(np.concatenate, zip(*rows.slices(size), strict=True))), everything)
+    asked = np.array(data.draw(st.lists(st.integers(0, len(frames) - 1), max_size=9)), int)
+    same(rows.rows(asked), Rows(*(part[asked] for part in everything)))
+    if kind != "dense":
+        same(*(list(vars(of.windows(asked)).values()) for of in (rows, frames)))
+
+
+def test_a_user_of_25_ratings_gives_15_rows(tmp_path):
+    frames = frames_of([25], 10)
+    rows = DenseFile(write_dense(tmp_path / "a.h5", frames, vectors_for(frames, 128))).rows(slice(None))
+    assert rows.state.shape == rows.next_state.shape == (15, 1290)
+    assert rows.action.shape == (15, 128)
+    assert rows.done.tolist() == 14 * [False] + [True]
+    assert np.array_equal(rows.next_state[:-1], rows.state[1:])
+
+
+def test_the_layout_is_recnns_and_its_compact_form_takes_under_five_percent(tmp_path):
+    frames = frames_of([200] * 20, 10, n_items=500)
+    dense = write_dense(tmp_path / "dense.h5", frames, vectors_for(frames, 128))
+    with h5py.File(dense) as file:
+        kinds = {name: (values.shape[1:], values.dtype) for name, values in file.items()}
+    assert kinds == {
+        "state": ((1290,), np.float32), "action": ((128,), np.float32), "reward": ((), np.int8),
+        "next_state": ((1290,), np.float32), "done": ((), np.bool_),
+    }  # fmt: skip
+    for path in (write_compact(tmp_path / "c.h5", frames), write_parquet(tmp_path / "c.parquet", frames)):
+        assert path.stat().st_size < 0.05 * dense.stat().st_size
+    assert write_compact(tmp_path / "g.h5", frames, "gzip").stat().st_size < 0.005 * dense.stat().st_size
+
+
+def test_anybodys_file_in_recnns_layout(tmp_path):
+    rng = np.random.default_rng(0)
+    parts = {"state": rng.normal(size=(6, 22)), "action": rng.normal(size=(6, 10)), "next_state": np.ones((6, 22))}
+    with h5py.File(tmp_path / "theirs.hdf5", "w") as file:
+        for name, values in parts.items():
+            file.create_dataset(name, data=values, chunks=(2, values.shape[1]), compression="gzip")
+        file["reward"] = np.arange(-3, 3, dtype=np.int64)[:, None]
+        file["done"] = np.array([0, 0, 1, 0, 0, 1.0])[:, None]
+        file["more"] = 1
+    rows = DenseFile(tmp_path / "theirs.hdf5").rows([5, 0, 5])
+    assert np.array_equal(rows.state, parts["state"][[5, 0, 5]])
+    assert rows.reward.tolist() == [2, -3, 2]
+    assert rows.done.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_data_loader_takes_it(kind, workers, tmp_path):
+    from torch.utils.data import DataLoader
+
+    frames = frames_of([30, 40], 5)
+    vectors = vectors_for(frames)
+    rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors), vectors)
+    first = rows[0]  # the file is open before the workers are forked
+    batches = [*DataLoader(rows, batch_size=8, num_workers=workers, collate_fn=lambda batch: batch)]
+    same(Rows(*map(np.concatenate, zip(*batches, strict=True))), dense_rows(frames.windows(np.arange(60)), vectors))
+    same(first, Rows(*(part[0] for part in batches[0])))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_pickled_it_reads_on(kind, tmp_path):
+    frames = frames_of([9], 2)
+    rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
+    same(pickle.loads(pickle.dumps(rows)).rows([3, 1]), rows.rows([3, 1]))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_frames_that_are_not_there(kind, tmp_path):
+    frames = frames_of([9], 2)
+    rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
+    for number in (7, -1):
+        with pytest.raises(InvalidInput, match=rf"frame {number}; allowed: 0 to 6"):
+            rows.rows([0, number])
+    with pytest.raises(IndexError, match="frame 7; allowed: 0 to 6"):
+        rows[7]
+    with pytest.raises(InvalidInput, match="size = 0; allowed: 1 or more"):
+        next(rows.slices(0))
+    same(rows[-1], rows[6])
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
+def test_a_file_cut_short(kind, keep, tmp_path):
+    frames = frames_of([300], 5)
+    path = WRITERS[kind](tmp_path / "file", frames, vectors_for(frames))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep * len(whole))])
+    with pytest.raises(DataError, match=r"file is no sound (HDF5|Parquet) file \(.*\): damaged or cut short"):
+        READERS[kind](path, vectors_for(frames))
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_no_file_and_a_file_of_another_kind(kind, tmp_path):
+    vectors = np.zeros((7, 3))
+    with pytest.raises(DataNotFound, match="is not there; check the path, relative to"):
+        READERS[kind](tmp_path / "none", vectors)
+    (tmp_path / "text").write_text("user,item\n1,2\n" * 50)
+    with pytest.raises(DataError, match="is no sound"):
+        READERS[kind](tmp_path / "text", vectors)
+
+
+def test_damage_in_the_middle_of_a_compressed_file(tmp_path):
+    frames = frames_of([3000] * 3, 5, n_items=5000)
+    path = write_compact(tmp_path / "file", frames, "gzip")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged or cut short"):
+        [*CompactFile(path, vectors_for(frames)).slices()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"next_state": (6, 21)}, r"next_state \[6, 21\].*allowed: state and next_state \[N, S\]"),
+        ({"action": (6,)}, r"action \[6\]"),
+        ({"done": (6, 2)}, r"done \[6, 2\]"),
+        ({"reward": (5,)}, "columns of different lengths"),
+        ({"state": None}, "has no data set 'state'; it holds action, done, next_state, reward"),
+    ],
+)
+def test_data_sets_of_other_shapes(change, message, tmp_path):
+    shapes = {"state": (6, 22), "action": (6, 10), "reward": (6,), "next_state": (6, 22), "done": (6,)} | change
+    with h5py.File(tmp_path / "file", "w") as file:
+        for name, shape in shapes.items():
+            if shape is not None:
+                file[name] = np.zeros(shape)
+    with pytest.raises(DataError, match=message):
+        DenseFile(tmp_path / "file")
+
+
+def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path):
+    frames = frames_of([9], 2)
+    dense = write_dense(tmp_path / "dense", frames, vectors_for(frames))
+    compact = write_compact(tmp_path / "compact", frames)
+    with pytest.raises(DataError, match="has no data set 'items'"):
+        CompactFile(dense, vectors_for(frames))
+    with pytest.raises(DataError, match="has no data set 'state'"):
+        DenseFile(compact)
+    with h5py.File(compact, "a") as file:
+        del file.attrs["n_items"]
+    with pytest.raises(DataError, match=r"and says nothing; allowed: items and ratings \[N, f \+ 1\]"):
+        CompactFile(compact)
+
+
+@pytest.mark.parametrize("kind", ["compact", "parquet"])
+def test_embeddings_of_another_catalogue(kind, tmp_path):
+    frames = frames_of([9], 2)
+    path = WRITERS[kind](tmp_path / "file", frames, None)
+    with pytest.raises(InvalidInput, match=r"embeddings have shape \(6, 3\); allowed: \[7, d\]"):
+        READERS[kind](path, np.zeros((6, 3)))
+    with pytest.raises(InvalidInput, match="open the file with embeddings"):
+        READERS[kind](path, None).rows([0])
+
+
+@pytest.mark.parametrize("write", [write_dense, lambda path, *rest: write_minari("a-v0", *rest)])
+def test_an_item_without_a_vector(write, tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    frames = frames_of([9], 2)
+    vectors = vectors_for(frames)
+    vectors[[2, 5]] = np.nan
+    with pytest.raises(InvalidInput, match="item 2 has no finite vector, one of 2 such items"):
+        write(tmp_path / "file", frames, vectors)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_what_is_there_stays(kind, tmp_path):
+    frames = frames_of([9], 2)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="is there already; remove it, or choose another name"):
+        WRITERS[kind](tmp_path / "file", frames, vectors_for(frames))
+    assert (tmp_path / "file").read_text() == "mine"
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
+    frames = frames_of([9], 2)
+    monkeypatch.setattr("smartrec.data.static_files.shutil.disk_usage", lambda _: type("U", (), {"free": 100}))
+    with pytest.raises(OutputError, match=r"would take 0.0 MB, and 0.0 MB are free; choose another disk.*compact"):
+        write_dense(tmp_path / "file", frames, vectors_for(frames))
+    assert not [*tmp_path.iterdir()]
+
+
+FULL_DISK = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_data_static import WRITERS, frames_of, vectors_for, write_minari
+from smartrec.core.errors import OutputError
+frames = frames_of([6000] * 3, 5, n_items=5000)
+vectors = vectors_for(frames)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))
+write = (lambda *rest: write_minari("a-v0", *rest[1:])) if {kind!r} == "minari" else WRITERS[{kind!r}]
+try:
+    write(Path({path!r}), frames, vectors)
+except OutputError as error:
+    print("refused", error)
+"""
+
+
+@pytest.mark.parametrize("most", [0, 5_000, 200_000])
+@pytest.mark.parametrize("kind", [*WRITERS, "minari"])
+def test_a_disk_that_fills_up(kind, most, tmp_path):
+    """A limit of the size of files: the system refuses to write on in the middle, as on a full disk."""
+    target = tmp_path / "out"
+    code = FULL_DISK.format(tests=str(Path(__file__).parent), kind=kind, most=most, path=str(target / "file"))
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "MINARI_DATASETS_PATH": str(target)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "refused cannot write" in done.stdout
+    assert "kept nothing of it" in done.stdout
+    assert not [*target.iterdir()]
+
+
+@pytest.mark.parametrize("action", ["embedding", "item"])
+def test_minari_reads_the_episodes_of_the_users(action, tmp_path, monkeypatch):
+    import minari
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    frames = frames_of([25, 3, 12, 11], 10)
+    vectors = vectors_for(frames)
+    folder = write_minari("films/small-v0", frames, vectors, action)
+    assert folder == tmp_path / "films" / "small-v0"
+    assert [*minari.list_local_datasets()] == ["films/small-v0"]
+    dataset = minari.load_dataset("films/small-v0")
+    assert dataset.total_episodes == 3
+    assert dataset.total_steps == len(frames) == 15 + 2 + 1
+    first = 0
+    for episode in dataset.iterate_episodes():
+        count = len(episode.rewards)
+        windows = frames.windows(np.arange(first, first + count))
+        rows, first = dense_rows(windows, vectors), first + count
+        assert np.array_equal(episode.observations[:-1], rows.state)
+        assert np.array_equal(episode.observations[1:], rows.next_state)
+        assert np.array_equal(episode.actions, rows.action if action == "embedding" else windows.items[:, -1])
+        assert np.array_equal(episode.rewards, rows.reward)
+        assert np.array_equal(episode.terminations, rows.done)
+        assert not episode.truncations.any()
+        assert all(map(dataset.observation_space.contains, episode.observations))
+        assert all(map(dataset.action_space.contains, episode.actions))
+    assert first == len(frames)
+
+
+def test_minari_says_what_it_cannot_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    frames = frames_of([9], 2)
+    for name in ("a", "a b-v0", "../a-v0"):
+        with pytest.raises(InvalidConfig, match=r"allowed: 'name-v0' or 'group/name-v0'"):
+            write_minari(name, frames, vectors_for(frames))
+    with pytest.raises(InvalidConfig, match="action = 'one_hot'; allowed"):
+        write_minari("a-v0", frames, vectors_for(frames), "one_hot")
+    write_minari("a-v0", frames, vectors_for(frames))
+    with pytest.raises(OutputError, match="is there already"):
+        write_minari("a-v0", frames, vectors_for(frames))
