@@ -32,6 +32,10 @@ class MissingExtra(SmartRecError, ImportError):
     """A package of an optional extra that is not installed."""
 
 
+class SparkUnusable(SmartRecError, RuntimeError):
+    """Spark cannot be used as it is here: no Java, one of the wrong version, or a session that does not fit."""
+
+
 class DataError(SmartRecError, ValueError):
     """A data file that is damaged or of another layout; names the file and, where it can, the line."""
 

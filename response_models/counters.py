@@ -27,14 +27,35 @@ def normals(seed: int, key: int, users: IntArray, items: IntArray) -> FloatArray
     Returns:
         float64, of the shape that both broadcast to.
     """
-    start = np.uint64(_mix_one(_mix_one(seed) + key))
-    gamma = np.uint64(_GAMMA)
-    of_users = _mix(start + gamma * (users.astype(np.uint64) + np.uint64(1)))
-    words = _mix(of_users + gamma * (items.astype(np.uint64) + np.uint64(1)))
-    high, low = words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)
+    hashed = words(seed, key, users, items)
+    high, low = hashed >> np.uint64(32), hashed & np.uint64(0xFFFFFFFF)
     radius = np.sqrt(-2.0 * np.log((high + 1.0) * 2.0**-32))
     normal: FloatArray = radius * np.cos((2.0 * np.pi * 2.0**-32) * low)
     return normal
+
+
+def uniforms(seed: int, key: int, users: IntArray, places: IntArray) -> FloatArray:
+    """Return uniform numbers in [0, 1) that are a function of (seed, key, user, place) alone: the 53 highest bits of h.
+
+    Args:
+        seed: Whose dice they are, >= 0.
+        key: Of the tick, >= 0.
+        users: int, >= 0, any shape.
+        places: int, >= 0, of a shape that broadcasts with that of ``users``.
+
+    Returns:
+        float64, of the shape that both broadcast to.
+    """
+    uniform: FloatArray = (words(seed, key, users, places) >> np.uint64(11)) * 2.0**-53
+    return uniform
+
+
+def words(seed: int, key: int, users: IntArray, items: IntArray) -> NDArray[np.uint64]:
+    """Return h of ``normals``, 64 even bits that are a function of (seed, key, user, item) alone."""
+    start = np.uint64(_mix_one(_mix_one(seed) + key))
+    gamma = np.uint64(_GAMMA)
+    of_users = _mix(start + gamma * (users.astype(np.uint64) + np.uint64(1)))
+    return _mix(of_users + gamma * (items.astype(np.uint64) + np.uint64(1)))
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,6 +1,7 @@
 """Tests that need what is not on this machine are deselected, with a line that says so; never passed silently."""
 
 import os
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,10 @@ NEEDS = {
     "recbole": (
         lambda: find_spec("recbole") is not None,
         "the recbole wheel: pip install --no-deps recbole==1.2.1",
+    ),
+    "spark": (
+        lambda: find_spec("pyspark") is not None and bool(os.environ.get("JAVA_HOME") or shutil.which("java")),
+        'Spark: pip install "smartrec[spark]", and Java 17 or newer',
     ),
 }
 _left_out: dict[str, int] = {}
