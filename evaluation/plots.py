@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+COLOURS = 20
+"""Lines that a colour alone tells apart; further ones are dashed, and beyond these no bands are drawn."""
+
+
 def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     """Draw expected clicks over the iterations, a panel a task, a line an agent, with 95 % bands over seeds.
 
@@ -29,17 +33,22 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
 
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(6.4 * columns, 3.9 * rows), layout="constrained")
+    labels = sorted({record.label for _, records in panels for record in records})
+    beside = 5 if columns > 1 else 3  # names in a row of the legend
+    size = 6.4 * columns, 3.9 * rows + 0.2 * max(0, len(labels) / beside - 5)
+    figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    labels = sorted({record.label for _, records in panels for record in records})
-    palette = colormaps["tab10" if len(labels) <= 10 else "tab20"].resampled(10 if len(labels) <= 10 else 20)
-    colours = {label: palette(number % palette.N) for number, label in enumerate(labels)}
+    palette = colormaps["tab10" if len(labels) <= 10 else "tab20"].resampled(10 if len(labels) <= 10 else COLOURS)
+    styles = {
+        label: {"color": palette(number % palette.N), "ls": ("-", "--", ":")[number // COLOURS % 3]}
+        for number, label in enumerate(labels)
+    }
     for axis, (title, records) in zip(axes, panels, strict=False):
-        _panel(axis, title, records, colours)
+        _panel(axis, title, records, styles)
     handles = {line.get_label(): line for axis in axes for line in axis.get_lines()}
     names = [name for name in handles if name not in labels] + labels
-    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=5, fontsize=8)
+    figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=beside, fontsize=8)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     return figure
@@ -55,7 +64,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(file, format="png", dpi=110, metadata={"Software": None})
 
 
-def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict[str, Any]) -> None:
+def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], styles: dict[str, dict[str, Any]]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     by_label: dict[str, list[RunRecord]] = defaultdict(list)
@@ -67,18 +76,20 @@ def _panel(axis: "Axes", title: str, records: Sequence[RunRecord], colours: dict
         mean = np.mean([record.column(name) for record in records], axis=0)
         axis.plot(iteration, mean, color="0.35", ls=style, lw=1.2, label=label)
     for label in sorted(by_label, key=lambda name: -np.mean([r.column("expected")[-1] for r in by_label[name]])):
-        _line(axis, iteration, by_label[label], label, colours[label])
+        _line(axis, iteration, by_label[label], label, styles[label], band=len(styles) <= COLOURS)
     axis.set(title=title, xlabel="iteration", ylabel="expected clicks a user")
     axis.set_xlim(1, max(2, iteration[-1]))
     axis.grid(alpha=0.25)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _line(axis: "Axes", iteration: FloatArray, records: list[RunRecord], label: str, colour: Any) -> None:
+def _line(
+    axis: "Axes", iteration: FloatArray, records: list[RunRecord], label: str, style: dict[str, Any], band: bool
+) -> None:
     points = np.array([record.column("expected") for record in records]).T
     intervals = [mean_interval(point.tolist()) for point in points]
     mean = np.array([interval.mean for interval in intervals])
-    axis.plot(iteration, mean, label=label, color=colour, lw=1.6)
-    if len(records) > 1:
+    axis.plot(iteration, mean, label=label, lw=1.6, **style)
+    if band and len(records) > 1:
         half = np.array([interval.half_width for interval in intervals])
-        axis.fill_between(iteration, np.maximum(mean - half, 0), mean + half, color=colour, alpha=0.18, lw=0)
+        axis.fill_between(iteration, np.maximum(mean - half, 0), mean + half, color=style["color"], alpha=0.18, lw=0)
