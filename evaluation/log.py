@@ -45,8 +45,56 @@ class Totals:
     returns: float
 
 
+class EventFile:
+    """A file of figures that TensorBoard reads.
+
+    Args:
+        folder: Where the file goes; it is made where there is none.
+
+    Raises:
+        MissingExtra: tensorboard is not installed.
+        OutputError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        # TensorBoard's records, written at once: torch takes a second to import, and a thread that writes takes turns
+        # with the run.
+        records = optional("tensorboard.summary.writer.record_writer", "tensorboard", "log")
+        self._protos: Any = optional("tensorboard.compat.proto.event_pb2", "tensorboard", "log")
+        self._summary: Any = optional("tensorboard.compat.proto.summary_pb2", "tensorboard", "log").Summary
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            self._file = (Path(folder) / f"events.out.tfevents.{time.time_ns()}").open("xb")
+        except OSError as error:
+            raise OutputError(f"log = {str(folder)!r} cannot be written ({error}); give a folder that can") from None
+        self._records: Any = records.RecordWriter(self._file)
+        self._add(wall_time=time.time(), file_version="brain.Event:2")
+
+    def go_on(self, step: int) -> None:
+        """Make what earlier files of the folder say of ``step`` and later ones void."""
+        started = self._protos.SessionLog(status=self._protos.SessionLog.START)
+        self._add(wall_time=time.time(), step=step, session_log=started)
+
+    def write(self, step: int, figures: dict[str, float], wall_time: float | None = None) -> None:
+        """Add a point to each curve; it is on disk after ``flush``."""
+        values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in figures.items()]
+        summary = self._summary(value=values)
+        self._add(wall_time=time.time() if wall_time is None else wall_time, step=step, summary=summary)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Write what waits, and close the file."""
+        self._file.close()
+
+    def _add(self, **parts: Any) -> None:
+        self._records.write(self._protos.Event(**parts).SerializeToString())
+
+
 class EventLog:
-    """A TensorBoard event file: at most 500 points a curve, each of what happened since the last one.
+    """A TensorBoard event file of a run: at most 500 points a curve, each of what happened since the last one.
 
     ``reward/mean`` is the reward a decision; ``reward/return`` the return of the episodes that ended, where visits are
     not scored; ``shown/items`` counts different items; ``shown/distance`` is the mean cosine distance of two items of a
@@ -63,18 +111,7 @@ class EventLog:
     """
 
     def __init__(self, folder: str | Path, steps: int) -> None:
-        # TensorBoard's records, written at once: torch takes a second to import, and a thread that writes takes turns
-        # with the run.
-        records = optional("tensorboard.summary.writer.record_writer", "tensorboard", "log")
-        self._summary: Any = optional("tensorboard.compat.proto.summary_pb2", "tensorboard", "log").Summary
-        self._event: Any = optional("tensorboard.compat.proto.event_pb2", "tensorboard", "log").Event
-        try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            self._file = (Path(folder) / f"events.out.tfevents.{time.time_ns()}").open("xb")
-        except OSError as error:
-            raise OutputError(f"log = {str(folder)!r} cannot be written ({error}); give a folder that can") from None
-        self._records: Any = records.RecordWriter(self._file)
-        self._add(wall_time=time.time(), file_version="brain.Event:2")
+        self._file = EventFile(folder)
         self._every, self._steps = -(-steps // POINTS), steps
         self._before: Totals | None = None
         self._learnt: list[dict[str, float]] = []
@@ -114,14 +151,10 @@ class EventLog:
             figures = _since(self._before, totals)
             for name in sorted({name for told in learnt for name in told}):
                 figures[f"learning/{name}"] = float(np.mean([told[name] for told in learnt if name in told]))
-            values = [self._summary.Value(tag=tag, simple_value=value) for tag, value in figures.items()]
-            self._add(wall_time=wall_time, step=step, summary=self._summary(value=values))
+            self._file.write(step, figures, wall_time)
             self._before = totals
         self._waiting = []
         self._file.flush()
-
-    def _add(self, **parts: Any) -> None:
-        self._records.write(self._event(**parts).SerializeToString())
 
 
 def _since(before: Totals | None, now: Totals) -> dict[str, float]:
