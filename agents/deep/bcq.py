@@ -25,11 +25,12 @@ from torch import Tensor, nn
 
 from smartrec.agents.base import Agent, Tags
 from smartrec.agents.deep.experience import Batch, Experience
-from smartrec.agents.deep.lookup import Lookup, VectorConfig
+from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
+from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -134,8 +135,8 @@ class BCQ(Agent):
     Config = BCQConfig
 
     def __init__(self, problem: Problem, config: BCQConfig | None = None, *, seed: int) -> None:
-        super().__init__(problem, config, seed=seed)
-        c = self.config
+        problem, c = with_embeddings(problem, config or BCQConfig())
+        super().__init__(problem, c, seed=seed)
         critic = built(lambda: VectorCritic(problem, c, heads=2), self.rng, c.device)
         size = critic.vectors.size
         generator = built(lambda: Generator(problem, c, size), self.rng, c.device)

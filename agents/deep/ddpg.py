@@ -19,11 +19,12 @@ from torch import Tensor
 
 from smartrec.agents.base import Agent, Tags
 from smartrec.agents.deep.experience import Batch, Experience
-from smartrec.agents.deep.lookup import Lookup, VectorConfig
+from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error
+from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -59,8 +60,8 @@ class DDPG(Agent):
     Config = DDPGConfig
 
     def __init__(self, problem: Problem, config: DDPGConfig | None = None, *, seed: int) -> None:
-        super().__init__(problem, config, seed=seed)
-        c = self.config
+        problem, c = with_embeddings(problem, config or DDPGConfig())
+        super().__init__(problem, c, seed=seed)
         critic = built(lambda: VectorCritic(problem, c, heads=1), self.rng, c.device)
         actor = built(lambda: VectorActor(problem, c, critic.vectors.size), self.rng, c.device)
         self.critic = Learner(critic, "critic", rate=c.critic_rate, clip=c.clip, target=True)

@@ -7,23 +7,20 @@ The vectors are given, or a table that the critic learns.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, get_args
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from gymnasium import spaces
-from torch import Tensor, nn
+from torch import Tensor
 
 from smartrec.agents import exploration
 from smartrec.agents.base import Agent, lanes_of
-from smartrec.agents.deep.settings import DeepConfig
+from smartrec.agents.deep.vectors import VectorConfig, Vectors
 from smartrec.core.arrays import FloatArray, IntArray, Observation
-from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision, Items, Mask
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput
-from smartrec.core.nearest import Metric, NearestItems
+from smartrec.core.nearest import NearestItems
 from smartrec.core.problem import Problem
 from smartrec.core.transitions import Transitions
 
@@ -34,124 +31,21 @@ SPARE = 8
 """Items looked up beyond a slate, so that ties at its end are broken at random."""
 
 
-@dataclass(frozen=True)
-class VectorConfig(DeepConfig):
-    """Options that agents acting by vectors share.
-
-    Attributes:
-        embeddings: Vectors of the items: "features" of the problem; "learnt", a table of length ``embedding`` that
-            the critic learns; the path of a ``.npy`` file [I, D]; "auto": features where there are some, else learnt.
-            In a Box space not used.
-        metric: What is near: "l2", "inner" or "cosine".
-        neighbours: Nearest items that the critic ranks anew, >= 1; not more than a slate ranks none.
-        refresh: Gradient steps after which a learnt table goes to the look-up, >= 1.
-        batch: Transitions a gradient step, >= 1.
-        capacity: Transitions kept, >= 1.
-        warmup: Transitions before learning starts, >= 0; until then actions are uniformly random.
-        train_every: Transitions between two rounds of learning, >= 1.
-        gradient_steps: Gradient steps a round, >= 1.
-        actor_rate: Learning rate of the actor, > 0.
-        critic_rate: Learning rate of the critic, > 0.
-        clip: Largest norm of a gradient, > 0.
-        tau: Share of the way that targets go to their networks a gradient step, above 0, to 1.
-    """
-
-    embeddings: str = "auto"
-    metric: Metric = "l2"
-    neighbours: int = 1
-    refresh: int = 20
-    batch: int = 256
-    capacity: int = 100_000
-    warmup: int = 16
-    train_every: int = 4
-    gradient_steps: int = 1
-    actor_rate: float = 1e-3
-    critic_rate: float = 1e-3
-    clip: float = 40.0
-    tau: float = 0.005
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(self.metric in get_args(Metric), "metric", self.metric, ", ".join(get_args(Metric)))
-        for name in ("neighbours", "refresh", "batch", "capacity", "train_every", "gradient_steps"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
-        require(self.warmup >= 0, "warmup", self.warmup, "a whole number >= 0")
-        for name in ("actor_rate", "critic_rate", "clip"):
-            require(getattr(self, name) > 0, name, getattr(self, name), "a number > 0")
-        require(0 < self.tau <= 1, "tau", self.tau, "above 0, to 1")
-
-
-class Vectors(nn.Module):
-    """What was executed, as vectors in ``[-1, 1]^D``: a part of the critic, for a learnt table is learnt with it.
-
-    Under "l2" each column of given vectors is stretched to -1..1; under "inner" and "cosine" all are divided by the
-    largest number in them, so that directions stay.
-
-    Args:
-        problem: Its action space, and item features where those are asked for.
-        config: ``embeddings``, ``metric`` and ``embedding``.
-
-    Attributes:
-        size: D.
-        learnt: Whether the vectors are learnt.
-
-    Raises:
-        InvalidConfig: Item features are asked for and there are none, or a box without bounds.
-        InvalidInput: Embeddings of another shape, or not finite.
-        DataNotFound: There is no such file.
-        DataError: The file is damaged.
-    """
-
-    low: Tensor
-    high: Tensor
-    given: Tensor
-
-    def __init__(self, problem: Problem, config: VectorConfig) -> None:
-        super().__init__()
-        self.learnt = False
-        if isinstance(problem.action_space, spaces.Box):
-            space = problem.action_space
-            wide = bool(space.is_bounded() and (space.high > space.low).all())
-            require(wide, "action space", space, "a Box with bounds, low < high; wrap it in RescaleAction")
-            self.size = int(np.prod(space.shape))
-            self.register_buffer("low", torch.from_numpy(space.low.astype(np.float32).reshape(-1)))
-            self.register_buffer("high", torch.from_numpy(space.high.astype(np.float32).reshape(-1)))
-            return
-        table = _embeddings(problem, config.embeddings)
-        if table is None:
-            self.learnt, self.size = True, config.embedding
-            self.raw = nn.Parameter(torch.randn(problem.items or 0, self.size) / 2)
-            return
-        self.size = table.shape[1]
-        self.register_buffer("given", torch.from_numpy(_scaled(table, config.metric).astype(np.float32)))
-
-    def forward(self, actions: Tensor) -> Tensor:
-        """Return items int [B, C], or points of the box [B, ...], as vectors [B, C, D] (C = 1 in a box)."""
-        if self.learnt:
-            return torch.tanh(self.raw[actions])
-        if hasattr(self, "given"):
-            return self.given[actions]
-        points = actions.float().flatten(1)  # [B, D]
-        return (2 * (points - self.low) / (self.high - self.low) - 1)[:, None]
-
-    @torch.no_grad()
-    def table(self) -> FloatArray:
-        """Return the vectors of all items, float [I, D]."""
-        table = torch.tanh(self.raw) if self.learnt else self.given
-        return table.cpu().numpy().copy()
-
-
 class Lookup:
     """Finds what a proto-action stands for, and keeps an eye on how far that is from it.
 
     Args:
         problem: Its action space.
-        config: ``metric``, ``neighbours`` and ``refresh``.
+        config: ``metric``, ``backend``, ``neighbours`` and ``refresh``.
         vectors: Of the items.
+
+    Raises:
+        MissingExtra: ``backend`` is "faiss", and it is not installed.
     """
 
     def __init__(self, problem: Problem, config: VectorConfig, vectors: Vectors) -> None:
-        self._problem, self._metric, self._refresh = problem, config.metric, config.refresh
+        self._problem, self._refresh = problem, config.refresh
+        self._metric, self._backend = config.metric, config.backend
         self._slate = problem.slate_size
         self._neighbours = max(config.neighbours, self._slate)
         self._ranks = config.neighbours > self._slate
@@ -160,7 +54,7 @@ class Lookup:
         self._distance: float | None = None
         self._recent = np.full(RECENT, -1)
         if problem.items is not None:
-            self._nearest = NearestItems(vectors.table(), self._metric)
+            self._look_in(vectors.table())
 
     def decide(
         self,
@@ -244,7 +138,8 @@ class Lookup:
     def follow(self, vectors: Vectors, steps: int) -> None:
         """Take over a learnt table where ``refresh`` gradient steps have passed."""
         if vectors.learnt and steps - self._at >= self._refresh:
-            self._nearest, self._at = NearestItems(vectors.table(), self._metric), steps
+            self._look_in(vectors.table())
+            self._at = steps
 
     def note(self, transitions: Transitions) -> Transitions:
         """Take note of what was shown, and how far from the proto-actions; return all but those, to be learnt from."""
@@ -277,7 +172,10 @@ class Lookup:
         """Undo ``get_state``."""
         self._at, self._distance, self._recent = int(state["at"]), state["distance"], state["recent"]
         if self._nearest is not None:
-            self._nearest = NearestItems(state["table"], self._metric)
+            self._look_in(state["table"])
+
+    def _look_in(self, table: FloatArray) -> None:
+        self._nearest = NearestItems(table, self._metric, backend=self._backend)
 
     def _stretched(self, proto: FloatArray) -> FloatArray:
         """Return proto-actions [N, D] as points of the box [N, ...]."""
@@ -287,45 +185,3 @@ class Lookup:
         points = space.low + (points + 1) / 2 * (space.high - space.low)
         stretched: FloatArray = np.clip(points, space.low, space.high).astype(space.dtype)
         return stretched
-
-
-def _embeddings(problem: Problem, source: str) -> FloatArray | None:
-    """Return given vectors of the items, float [I, D]; None where they are to be learnt."""
-    if source == "learnt" or (source == "auto" and problem.item_features is None):
-        return None
-    if source in ("auto", "features"):
-        if problem.item_features is None:
-            raise InvalidConfig(
-                f"action space {problem.action_space} for an agent of vectors, embeddings = {source!r}, and this "
-                "problem has no item features; take embeddings = 'learnt', or the path of a .npy file [I, D]"
-            )
-        return _checked(problem.item_features, "item features", problem.items)
-    if not Path(source).is_file():
-        raise DataNotFound(f"embeddings = {source!r}; allowed: auto, features, learnt, or a .npy file that is there")
-    try:
-        table = np.load(source, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(
-            f"embeddings {source} is no .npy file ({type(error).__name__}); write it with numpy.save"
-        ) from None
-    if not isinstance(table, np.ndarray):
-        raise DataError(f"embeddings {source} holds several arrays; allowed: one, written with numpy.save")
-    return _checked(table, f"embeddings {source}", problem.items)
-
-
-def _checked(table: FloatArray, name: str, items: int | None) -> FloatArray:
-    if table.ndim != 2 or len(table) != items or table.shape[1] == 0 or table.dtype.kind not in "fiu":
-        raise InvalidInput(f"{name}: {table.dtype} of shape {table.shape}; allowed: numbers of shape [{items}, D]")
-    broken = np.flatnonzero(~np.isfinite(table).all(axis=1))
-    if len(broken):
-        raise InvalidInput(f"{name}: row {broken[0]} has NaN or infinity ({len(broken)} such rows); fill them in")
-    return table.astype(np.float64)
-
-
-def _scaled(table: FloatArray, metric: str) -> FloatArray:
-    """Return embeddings [I, D] as vectors in [-1, 1]^D."""
-    if metric != "l2":
-        return np.asarray(table / max(np.abs(table).max(), np.finfo(np.float64).tiny))
-    low, high = table.min(axis=0), table.max(axis=0)
-    scaled: FloatArray = np.where(high > low, 2 * (table - low) / np.where(high > low, high - low, 1.0) - 1, 0.0)
-    return scaled

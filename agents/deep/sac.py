@@ -26,12 +26,13 @@ from torch.nn import functional
 
 from smartrec.agents.base import Agent, Tags
 from smartrec.agents.deep.experience import Batch, Experience
-from smartrec.agents.deep.lookup import Lookup, VectorConfig
+from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.temperature import Temperature
 from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
+from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -99,8 +100,8 @@ class SAC(Agent):
     Config = SACConfig
 
     def __init__(self, problem: Problem, config: SACConfig | None = None, *, seed: int) -> None:
-        super().__init__(problem, config, seed=seed)
-        c = self.config
+        problem, c = with_embeddings(problem, config or SACConfig())
+        super().__init__(problem, c, seed=seed)
         critic = built(lambda: VectorCritic(problem, c, heads=2), self.rng, c.device)
         actor = built(lambda: GaussianActor(problem, c, critic.vectors.size), self.rng, c.device)
         self.critic = Learner(critic, "critic", rate=c.critic_rate, clip=c.clip, target=True)

@@ -21,11 +21,12 @@ from torch import Tensor
 
 from smartrec.agents.base import Agent, Tags
 from smartrec.agents.deep.experience import Batch, Experience
-from smartrec.agents.deep.lookup import Lookup, VectorConfig
+from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.training import Learner, held
 from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error, normal
+from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
@@ -69,8 +70,8 @@ class TD3(Agent):
     Config = TD3Config
 
     def __init__(self, problem: Problem, config: TD3Config | None = None, *, seed: int) -> None:
-        super().__init__(problem, config, seed=seed)
-        c = self.config
+        problem, c = with_embeddings(problem, config or TD3Config())
+        super().__init__(problem, c, seed=seed)
         critic = built(lambda: VectorCritic(problem, c, heads=2), self.rng, c.device)
         actor = built(lambda: VectorActor(problem, c, critic.vectors.size), self.rng, c.device)
         self.critic = Learner(critic, "critic", rate=c.critic_rate, clip=c.clip, target=True)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smartrec.agents.deep.lookup import VectorConfig, Vectors
 from smartrec.agents.deep.networks import mlp
+from smartrec.agents.deep.vectors import VectorConfig, Vectors
 from smartrec.agents.encoders.state import State
 from smartrec.core.arrays import FloatArray, IntArray
 from smartrec.core.problem import Problem

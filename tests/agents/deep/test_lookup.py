@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smartrec import agents
-from smartrec.agents.deep.lookup import Lookup, VectorConfig, Vectors
+from smartrec.agents.deep.lookup import Lookup
+from smartrec.agents.deep.vectors import VectorConfig, Vectors, with_embeddings
 from smartrec.core import Decision, Items, Mask, Problem, Slate
 from smartrec.core.errors import DataError, DataNotFound, InvalidAction, InvalidConfig, InvalidInput
 
@@ -23,7 +24,7 @@ def problem_of(items, slate_size=1, features=None):
 
 
 def made(problem, **options):
-    config = VectorConfig(**options)
+    problem, config = with_embeddings(problem, VectorConfig(**options))
     vectors = Vectors(problem, config)
     return Lookup(problem, config, vectors), vectors
 
@@ -202,6 +203,28 @@ def test_embeddings_from_a_file(tmp_path):
         made(problem_of(7), embeddings=str(path))
     with pytest.raises(DataNotFound, match="allowed: auto, features, learnt"):
         made(problem_of(7), embeddings="learned")
+
+
+def test_an_agent_brings_its_embeddings_along(tmp_path):
+    path, table = tmp_path / "items.npy", np.random.default_rng(0).normal(size=(7, 3))
+    np.save(path, table)
+    agent = agents.make("td3", problem_of(7), seed=0, embeddings=str(path), metric="inner")
+    agent.save(tmp_path / "agent")
+    path.unlink()
+    loaded = agents.load(tmp_path / "agent")
+    np.testing.assert_array_equal(loaded.critic.network.vectors.table(), agent.critic.network.vectors.table())
+    np.testing.assert_array_equal(loaded.problem.item_features, table)
+
+
+def test_another_back_end_finds_the_same_items():
+    protos = np.random.default_rng(1).uniform(-1, 1, (20, 16))
+    found = [
+        agents.make("td3", problem_of(60), seed=0, backend=backend).lookup.find(protos, 5, None)
+        for backend in ("numpy", "faiss")
+    ]
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    with pytest.raises(InvalidConfig, match="backend = 'annoy'; allowed: 'numpy', 'faiss'"):
+        agents.make("td3", problem_of(60), seed=0, backend="annoy")
 
 
 def test_items_without_features_are_refused_where_features_are_asked_for():

@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 
 from smartrec import agents, evaluation
-from smartrec.agents.deep.lookup import VectorConfig
 from smartrec.agents.deep.vector_networks import VectorCritic, mean_error
+from smartrec.agents.deep.vectors import VectorConfig
 from smartrec.core import Decision, Mask, Problem, Transitions
 from smartrec.core.errors import InvalidConfig
 
