@@ -14,6 +14,7 @@ from smartrec.core.arrays import Array
 from smartrec.data.features import item_features, user_features, year_of_title
 from smartrec.data.files import Source, files_in, pick
 from smartrec.data.interactions import Catalogue, Dataset, Interactions, Vocabulary
+from smartrec.data.rating_lines import read_rating_lines
 from smartrec.data.text import Column, Layout, fault_at, line_of_row, read_columns, read_rows
 
 POSITIVE = 4.0
@@ -35,7 +36,7 @@ def _ratings(kind: Literal["int", "float"], low: float) -> tuple[Column, ...]:
 _RATINGS_100K = Layout(_ratings("int", 1), "\t")
 _RATINGS_1M = Layout(_ratings("int", 1), "::")
 _RATINGS_10M = Layout(_ratings("float", 0.5), "::")
-_RATINGS_LATEST = Layout(_ratings("float", 0.5), ",", header="userId,movieId,rating,timestamp")
+_RATINGS_LATEST = Layout(_ratings("float", 0.5), ",", header="userId,movieId,rating,timestamp", lines=read_rating_lines)
 
 AGE = Column("age", "int", 0, 120)
 GENDER = Column("gender", "text", choices=("F", "M"))

@@ -3,7 +3,7 @@
 import csv
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, NoReturn
 
@@ -65,6 +65,7 @@ class Layout:
         header: The first line, word for word; empty where there is none.
         quoted: Whether cells may be quoted, as CSV does.
         remedy: What to do about a bad line.
+        lines: Reads all lines below the header faster, an array a column; None where a line is of another form.
     """
 
     columns: tuple[Column, ...]
@@ -73,6 +74,7 @@ class Layout:
     header: str = ""
     quoted: bool = False
     remedy: str = FETCH_AGAIN
+    lines: Callable[[IO[bytes]], Sequence[Array] | None] | None = None
 
     def fault(self, cells: list[str]) -> str | None:
         """Return what is wrong with the cells of a line, None if nothing is."""
@@ -87,13 +89,15 @@ class Layout:
 
 
 def read_columns(source: Source, layout: Layout) -> dict[str, Array]:
-    """Read a large file: int64, float64 and object arrays [R] by column name.
+    """Read a large file: integer, float and object arrays [R] by column name.
 
     Raises:
         DataError: With the line of the first fault.
     """
-    table = read_arrow(source, layout)
-    arrays = {column.name: table[column.name].to_numpy() for column in layout.columns}
+    arrays = _read_lines(source, layout)
+    if arrays is None:
+        table = read_arrow(source, layout)
+        arrays = {column.name: table[column.name].to_numpy() for column in layout.columns}
     if not all(_within(column, arrays[column.name]) for column in layout.columns):
         _raise_first_fault(source, layout, "values out of range")
     return arrays
@@ -174,6 +178,17 @@ def first_line(source: Source, encoding: str = "utf-8") -> str:
         return raw.decode(encoding).removeprefix("\ufeff").rstrip("\r\n")
     except UnicodeDecodeError:
         raise DataError(f"{source}, line 1: is not {encoding} text. Save it as {encoding}.") from None
+
+
+def _read_lines(source: Source, layout: Layout) -> dict[str, Array] | None:
+    """Return the columns where the layout has a reader of its own and all lines are of its form."""
+    if layout.lines is None or first_line(source, layout.encoding).strip() != layout.header:
+        return None
+    with source.open() as stream:
+        stream.readline()
+        arrays = layout.lines(stream)
+    names = (column.name for column in layout.columns)
+    return None if arrays is None else dict(zip(names, arrays, strict=True))
 
 
 def _read_fast(stream: IO[bytes], layout: Layout) -> "pa.Table":
