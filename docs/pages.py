@@ -20,7 +20,7 @@ from smartrec.agents import AGENTS, Agent, Tags
 from smartrec.core.config import to_dict
 from smartrec.core.files import atomic_write
 from smartrec.core.registry import load
-from smartrec.envs import Settings
+from smartrec.envs import LoggedVectorEnv, Settings
 from smartrec.evaluation import METRICS, RunRecord, leaderboard, markdown
 from smartrec.evaluation.table import figure_text
 
@@ -32,6 +32,7 @@ HEAD = """\
 <!-- Made from the docstrings of the environment classes by docs/pages.py; change those, not this page. -->
 
 An environment is a crowd of users. Each step, an agent shows something to each of N users, and they click or do not.
+Two of them walk a log of real answers instead; what is said below of all environments is about the others.
 Each has a page in [Gymnasium](https://gymnasium.farama.org)'s form, with what the agents reached on it. What the
 letters and words mean is in [words.md](words.md).
 
@@ -79,19 +80,21 @@ ENVIRONMENT_HEAD = """\
 
 {doc}
 
-```python
+```{fence}
 import gymnasium as gym
 import smartrec
 
 envs = gym.make_vec("{name}", num_envs=100)
 observation, info = envs.reset(seed=0)
 ```
-
-What all environments share, and all their settings, is in [environments.md](../environments.md#all-environments).
-
+{shared}
 ## Measured
 
 {measured}
+"""
+
+SHARED = """
+What all environments share, and all their settings, is in [environments.md](../environments.md#all-environments).
 """
 
 AGENTS_HEAD = """\
@@ -193,9 +196,13 @@ def environments_page() -> str:
 
 def environment_page(name: str) -> str:
     """Return the page of an environment: the docstring of its class, and what agents reached on it."""
-    doc = inspect.cleandoc(load(f"{smartrec.ENVIRONMENTS[name]}VectorEnv").__doc__)
+    cls = load(f"{smartrec.ENVIRONMENTS[name]}VectorEnv")
+    doc, walks_a_log = inspect.cleandoc(cls.__doc__), issubclass(cls, LoggedVectorEnv)
     return ENVIRONMENT_HEAD.format(
         name=name,
+        # Blocks of another name are not run by the tests: not every machine has the files.
+        fence="py" if walks_a_log and cls.defaults.dataset != "synthetic" else "python",
+        shared="" if walks_a_log else SHARED,
         doc=re.sub(r"^(#+ .*)$", r"\1\n", doc, flags=re.MULTILINE),  # a blank line below each heading
         measured=_results(name),
     )

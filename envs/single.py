@@ -66,7 +66,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
         if self._looks_up:
             return self._next_row(), {}
         self._lanes = self._stream.take(1)
-        return _first_lane(self._lanes.observation), {}
+        return first_lane(self._lanes.observation), {}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         """Show the user what was chosen.
@@ -98,7 +98,7 @@ class RecommendationEnv(gymnasium.Env[dict[str, Any], Any]):
             info["observed"] = outcome.observed[0]
         if outcome.replaced is not None:
             info["replaced"] = int(outcome.replaced[0])
-        return _first_lane(lanes.observation), float(outcome.reward[0]), lanes.done, False, info
+        return first_lane(lanes.observation), float(outcome.reward[0]), lanes.done, False, info
 
     def action_masks(self) -> BoolArray:
         """Return what may be shown now, bool [I], or [K I] for slates: the mask once a position.
@@ -171,12 +171,22 @@ class _TickAnswers:
         return seen
 
 
-def _first_lane(observation: dict[str, Array]) -> dict[str, Any]:
+def first_lane(observation: dict[str, Array]) -> dict[str, Any]:
     """Return lane 0 as copies; numbers as Python's own."""
-    return {key: int(row[0]) if row.ndim == 1 else row[0].copy() for key, row in observation.items()}
+    return {key: row[0].item() if row.ndim == 1 else row[0].copy() for key, row in observation.items()}
 
 
 def single_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a one-lane batch for those of a single environment, which replaces repeats.
+
+    Raises:
+        TypeError: A ``render_mode`` is given.
+        InvalidConfig: A number of lanes is given.
+    """
+    return {**one_lane_options(options), "on_repeat": options.get("on_repeat") or "replace"}
+
+
+def one_lane_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a one-lane batch for those of a single environment.
 
     Raises:
@@ -190,4 +200,4 @@ def single_options(options: Mapping[str, Any]) -> dict[str, Any]:
         )
     if options.pop("render_mode", None) is not None:
         raise TypeError("got an unexpected keyword argument 'render_mode': nothing is rendered, leave it out")
-    return {**options, "on_repeat": options.get("on_repeat") or "replace"}
+    return options

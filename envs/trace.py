@@ -1,8 +1,11 @@
 """A world served by fixed rules: what happened, visit by visit, and whether two worlds did the same."""
 
+import warnings
 from typing import Any
 
+import gymnasium
 import numpy as np
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 from smartrec.core.arrays import Array, IntArray
 from smartrec.core.errors import CheckFailed
@@ -118,3 +121,18 @@ def require_same(left: Trace, right: Trace, rule: str, fix: str) -> None:
         if not close:
             where = np.argwhere(np.abs(left[key].astype(float) - value) > (0 if exact else TOLERANCE))[0]
             raise CheckFailed(rule, f"{key} differs first in visit {where[0]}, step {where[1]} of the trace", fix)
+
+
+def require_interface(single: "gymnasium.Env[Any, Any]") -> None:
+    """Raise CheckFailed unless Gymnasium's own check passes, with its warnings as errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            # Without a spec Gymnasium warns that it cannot make the environment again in its render modes.
+            gymnasium_check_env(single, skip_render_check=True)
+        except Exception as error:
+            raise CheckFailed(
+                "gymnasium.utils.env_checker.check_env passes without a warning",
+                f"{type(error).__name__}: {error}",
+                "see the message; spaces come from the crowd and its features",
+            ) from error

@@ -21,6 +21,8 @@ ENVIRONMENTS = {
     "SmartRec/Task2-v0": "smartrec.envs.features:Features",
     "SmartRec/Task3-v0": "smartrec.envs.drift:Drift",
     "SmartRec/Task4-v0": "smartrec.envs.preferences:Preferences",
+    "SmartRec/Logged-v0": "smartrec.envs.logged:Logged",
+    "SmartRec/ML20M-v0": "smartrec.envs.ml20m:ML20M",
 }
 """Environment id -> module and the name that its two classes begin with: ``...Env`` and ``...VectorEnv``."""
 

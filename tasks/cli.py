@@ -86,7 +86,10 @@ def list_names() -> None:
 
     print_pairs(
         "Environments: gymnasium.make(id), gymnasium.make_vec(id, num_envs=500)",
-        [(name, f"task {name[len('SmartRec/Task') : -len('-v0')]}") for name in ENVIRONMENTS],
+        [
+            (name, f"task {name[len('SmartRec/Task') : -len('-v0')]}" if "/Task" in name else "walks a log")
+            for name in ENVIRONMENTS
+        ],
     )
     for title, registry in (
         ("Tasks: smartrec run --task NAME", TASKS),

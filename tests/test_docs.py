@@ -97,6 +97,9 @@ def test_every_environment_has_a_page_and_a_line_and_every_setting_a_row():
         assert (made.NOT_MEASURED in page) != (f"]({file}.png)" in page)
     for name in smartrec.envs.Settings.__dataclass_fields__:
         assert f"\n| `{name}` | " in index
+    page = text_of(DOCS / "environments" / "Logged.md")
+    for name in smartrec.envs.LoggedSettings.__dataclass_fields__:
+        assert f"\n| `{name}` | " in page
 
 
 @each_page
