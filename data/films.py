@@ -39,8 +39,9 @@ FILM_FIELDS = {
     "actors": "texts",
     "plot": "text",
 }
-"""Field -> kind. ``item`` is the id; runtime is in minutes, budget and revenues in dollars, months are 1..12. What is
-not known is null; a list is never null, but may be empty."""
+"""Field -> kind. ``item`` is the id; runtime is in minutes, budget and revenue in dollars, months are 1..12;
+``revenue_d`` is a second figure of the revenue, as the source has it. What is not known is null; a list is never null,
+but may be empty."""
 
 _TYPES = {"int": "int", "float": "a number", "text": "text", "bool": "True or False", "texts": "a list of texts"}
 _NAMES = ("id", "title", "year", "certificate", "date", "genres", "directors", "writers", "actors", "plot", "poster")

@@ -11,6 +11,11 @@ from smartrec.core.errors import InvalidInput
 from smartrec.data.embeddings.items import ItemTable
 from smartrec.data.interactions import Interactions
 
+_SMALL = 1000
+"""Rows or columns up to which directions are exact: the product of 1000 with itself takes less than a second."""
+
+_ROUNDS = 12
+
 
 @dataclass(eq=False)
 class Block(ABC):
@@ -88,18 +93,28 @@ def signed(directions: FloatArray) -> FloatArray:
 def leading(matrix: Any, size: int, rng: np.random.Generator) -> FloatArray:
     """Return the leading right singular vectors of a sparse matrix [R, C], float [C, d], largest first.
 
-    d is ``size``, or the rank where that is smaller. By scipy's ARPACK from a start of ``rng``, and densely where
-    most vectors are asked for.
+    d is ``size``, or the rank where that is smaller. Exact where R or C is at most 1000; else by subspace iteration
+    from a start of ``rng`` (Halko, Martinsson and Tropp 2011), since ARPACK starts anew from dice of its own where
+    directions tie, and would not repeat.
     """
-    small = min(matrix.shape)
     if not matrix.nnz:
         return np.empty((matrix.shape[1], 0))
-    if small <= 2 * size:
-        _, sizes, right = np.linalg.svd(matrix.toarray(), full_matrices=False)
-    else:
-        from scipy.sparse.linalg import svds
+    sizes, right = _exact(matrix) if min(matrix.shape) <= _SMALL else _iterated(matrix, size, rng)
+    rank = int((sizes > 1e-6 * sizes[0]).sum())
+    return signed(right[:, : min(size, rank)])
 
-        _, sizes, right = svds(matrix.astype(float), k=size, v0=rng.standard_normal(small))
-        sizes, right = sizes[::-1], right[::-1]
-    rank = int((sizes > 1e-9 * sizes[0]).sum())
-    return signed(right[: min(size, rank)].T)
+
+def _exact(matrix: Any) -> tuple[FloatArray, FloatArray]:
+    """Return all singular values and right vectors, by the product of the shorter side with itself."""
+    wide = matrix.shape[0] < matrix.shape[1]
+    values, vectors = np.linalg.eigh((matrix @ matrix.T if wide else matrix.T @ matrix).toarray())
+    sizes, vectors = np.sqrt(np.maximum(values[::-1], 0)), vectors[:, ::-1]
+    return sizes, matrix.T @ vectors / np.maximum(sizes, 1e-300) if wide else vectors
+
+
+def _iterated(matrix: Any, size: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
+    from sklearn.utils.extmath import randomized_svd
+
+    seed = int(rng.integers(2**31))
+    _, sizes, right = randomized_svd(matrix, min(size, *matrix.shape), n_iter=_ROUNDS, random_state=seed)
+    return sizes, right.T

@@ -124,6 +124,8 @@ class ItemEmbedder:
         """
         if not hasattr(self, "axes"):
             raise InvalidInput("this embedder is not fitted; call fit first, or load one")
+        if not len(items):  # scikit-learn counts no words of no texts
+            return np.empty((0, self.axes.shape[1]), np.float32)
         before = np.empty((len(items), 0))
         for block in self.blocks:
             before = np.hstack([before, block.scaled(block.transform(items, before))])

@@ -1,11 +1,11 @@
 """What users' answers say of items, as columns; of an item without answers, what its other columns let one expect.
 
 The table of users and items holds ``log(1 + r) / (n_u n_i)^(1/4)`` for a rating r of user u for item i, with n_u
-and n_i answers; or, with weight ``centred``, r less the user's mean in place of the logarithm. With its leading singular
-vectors ``U diag(s) V'`` item i is row i of ``V diag(s)^(1/2)``, scaled to length 1: how many answers an item has is no
-direction of its own. Without the scalings this is PureSVD (Cremonesi, Koren and Turrin 2010); on MovieLens they bring
-films of one series nearer to each other. ``als`` takes the item factors of implicit feedback instead (Hu, Koren and
-Volinsky 2008), from the package implicit, with confidence ``log(1 + r)``.
+and n_i answers; or, with weight ``centred``, r less the user's mean in place of the logarithm. With its leading
+singular vectors ``U diag(s) V'`` item i is row i of ``V diag(s)^(1/2)``, scaled to length 1: how many answers an item
+has is no direction of its own. Without the scalings this is PureSVD (Cremonesi, Koren and Turrin 2010); on MovieLens
+they bring films of one series nearer to each other. ``als`` takes the item factors of implicit feedback instead (Hu,
+Koren and Volinsky 2008), from the package implicit, with confidence ``log(1 + r)``.
 """
 
 import warnings
@@ -23,6 +23,7 @@ from smartrec.data.embeddings.items import ItemTable
 from smartrec.data.interactions import Interactions
 
 _PENALTIES = np.logspace(-2, 4, 13)
+"""Penalties of the ridge regression that are tried."""
 
 
 @dataclass(eq=False)
@@ -93,9 +94,10 @@ class FactorBlock(Block):
     def _als(self, log: Interactions, rng: np.random.Generator) -> FloatArray:
         limits = optional("threadpoolctl", "recommenders", "FactorBlock(method='als')").threadpool_limits
         als = optional("implicit.cpu.als", "recommenders", "FactorBlock(method='als')").AlternatingLeastSquares
+        unasked = optional("implicit.utils", "recommenders", "FactorBlock(method='als')").ParameterWarning
         table = _sparse(log, _logged(log)).astype(np.float32)
         with limits(1, "blas"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the sparse format, which it changes itself
+            warnings.simplefilter("ignore", unasked)  # of the sparse format, which it changes itself
             fitted = als(factors=self.size, random_state=int(rng.integers(2**31)), num_threads=1)
             fitted.fit(table, show_progress=False)
         return np.asarray(fitted.item_factors, float)

@@ -54,14 +54,15 @@ class ItemTable:
     def of_catalogue(cls, catalogue: Catalogue) -> "ItemTable":
         """Return a catalogue by kind: labels without their year are texts, 0/1 columns of one prefix a category.
 
-        ``genre_Action`` and ``genre_Comedy`` become the values of ``genre``; other columns are numbers. A label that
-        is only the id as text says nothing.
+        ``genre_Action`` and ``genre_Comedy`` become values of ``genre``; other columns, a lone 0/1 column too, are
+        numbers. A label that is only the id as text says nothing.
         """
         groups: dict[str, list[tuple[str, int]]] = {}
         for column, name in enumerate(catalogue.feature_names):
             prefix, _, value = name.partition("_")
             if value and np.isin(catalogue.features[:, column], (0, 1)).all():
                 groups.setdefault(prefix, []).append((value, column))
+        groups = {prefix: group for prefix, group in groups.items() if len(group) > 1}
         flags = {column for group in groups.values() for _, column in group}
         categories = {prefix: _values(catalogue.features, group) for prefix, group in groups.items()}
         numbers = {
@@ -82,16 +83,17 @@ class ItemTable:
         return ItemTable(ids, _taken((*self.texts, ""), where), categories, numbers)
 
     def joined(self, other: "ItemTable") -> "ItemTable":
-        """Return both, for the items of this one: texts one after the other, columns of one name the other's first.
+        """Return both, for the items of this one.
 
-        Where the other knows nothing in a column that both have, this one's value stands.
+        Texts stand one after the other. In a column that both have, an item has the values of both if they are
+        categories, and the other's number, if it has one.
         """
         more = other.rows(self.ids)
         texts = tuple(f"{a} {b}".strip() for a, b in zip(self.texts, more.texts, strict=True))
         categories = {**self.categories, **more.categories}
         for name in self.categories.keys() & more.categories.keys():
-            both = zip(more.categories[name], self.categories[name], strict=True)
-            categories[name] = tuple(a or b for a, b in both)
+            both = zip(self.categories[name], more.categories[name], strict=True)
+            categories[name] = tuple(tuple(dict.fromkeys(a + b)) for a, b in both)
         numbers = {**self.numbers, **more.numbers}
         for name in self.numbers.keys() & more.numbers.keys():
             theirs = more.numbers[name]

