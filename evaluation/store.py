@@ -75,17 +75,18 @@ class RecordStore:
 
     Args:
         path: The file; its folder is made.
+        kind: What its lines are.
 
     Raises:
         OutputError: It cannot be written.
         DataError: A line that is not the last one is no record.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: type[RunRecord] = RunRecord) -> None:
         ensure_folder(path.parent)
         if path.is_dir():
             raise OutputError(f"{path} is a folder; give the name of a file for the records")
-        self.path = path
+        self.path, self._kind = path, kind
         self.records = self._recover()
         self._by_key = {RunKey.of(record).digest(): record for record in self.records}
 
@@ -133,36 +134,37 @@ class RecordStore:
         text = _text_of(self.path)
         whole, line = text[: text.rfind("\n") + 1], text[text.rfind("\n") + 1 :]
         if line:
-            kept = _or_none(line)
+            kept = _or_none(line, self._kind)
             if kept is None and not line.startswith(TORN):
-                RunRecord.from_json(line, f"{self.path}, last line")
-            records = _records_of(whole, self.path)
+                self._kind.from_json(line, f"{self.path}, last line")
+            records = _records_of(whole, self.path, self._kind)
             with atomic_write(self.path) as file:
                 file.write(whole if kept is None else f"{text}\n")
             return records if kept is None else [*records, kept]
-        return _records_of(text, self.path)
+        return _records_of(text, self.path, self._kind)
 
 
-def read_records(path: Path) -> list[RunRecord]:
+def read_records(path: Path, kind: type[RunRecord] = RunRecord) -> list[RunRecord]:
     """Read a file of records.
 
     Args:
         path: One record a line.
+        kind: What its lines are.
 
     Raises:
         DataError: A line is no record; file and line are named.
     """
-    return _records_of(_text_of(path), path)
+    return _records_of(_text_of(path), path, kind)
 
 
-def _records_of(text: str, path: Path) -> list[RunRecord]:
+def _records_of(text: str, path: Path, kind: type[RunRecord]) -> list[RunRecord]:
     lines = text.split("\n")[: -1 if text.endswith("\n") else None]
-    return [RunRecord.from_json(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if text]
+    return [kind.from_json(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if text]
 
 
-def _or_none(line: str) -> RunRecord | None:
+def _or_none(line: str, kind: type[RunRecord]) -> RunRecord | None:
     try:
-        return RunRecord.from_json(line)
+        return kind.from_json(line)
     except DataError:
         return None
 

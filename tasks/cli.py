@@ -1,7 +1,6 @@
 """The command line. Every heavy import happens inside a command, so that help comes at once."""
 
 import io
-import json
 import os
 import sys
 import traceback
@@ -11,6 +10,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from smartrec.core.errors import InvalidConfig, SmartRecError
+from smartrec.tasks.cli_rank import rank_command
+from smartrec.tasks.options import parse_columns, parse_pairs
 from smartrec.version import __version__
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch data sets and look at them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
+app.command("rank")(rank_command)
 
 Pairs = Annotated[
     list[str] | None,
@@ -296,31 +298,6 @@ def check(
 
         check_agent(what)
     print(f"{what} passes.")
-
-
-def parse_pairs(pairs: list[str]) -> dict[str, Any]:
-    """Return options from ``name=value``; values are JSON (0.7, true, null), anything else is text.
-
-    Raises:
-        InvalidConfig: A pair has no equals sign.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise InvalidConfig(f"{pair!r} is no option; write NAME=VALUE, for example discount=0.7")
-        try:
-            options[name.strip()] = json.loads(value)
-        except ValueError:
-            options[name.strip()] = value
-    return options
-
-
-def parse_columns(text: str | None) -> dict[str, str] | None:
-    """Return our column names to theirs, from ``user=reader_id,item=book_id``."""
-    if text is None:
-        return None
-    return {name: str(value) for name, value in parse_pairs(text.split(",")).items()}
 
 
 def _world_options(world: list[str] | None, columns: str | None) -> dict[str, Any]:

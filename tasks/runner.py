@@ -12,7 +12,7 @@ from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from threading import current_thread, main_thread
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 
@@ -65,6 +65,27 @@ class Job:
             code_of(cls),
         ).digest()
 
+    def run(self) -> RunRecord:
+        """Do the run."""
+        _, envs, _ = _world(self.task, self.setting)
+        seed = agent_seed(self.seed)
+        agent = agents.make(self.contender.agent, envs, seed=seed, **self.contender.config)
+        return run(agent, envs, seed=self.seed, label=self.contender.label, agent_seed=seed)
+
+
+class Runnable(Protocol):
+    """Plain values that say what to run, so that another process can do it."""
+
+    @property
+    def contender(self) -> Contender:
+        """The agent."""
+
+    def key(self) -> str:
+        """Return the digest of the ``RunKey`` of the record that it makes."""
+
+    def run(self) -> RunRecord:
+        """Do the run."""
+
 
 def jobs_of(task: Task, setting: Setting, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
     """Return a job for each different contender and seed."""
@@ -72,12 +93,9 @@ def jobs_of(task: Task, setting: Setting, contenders: Sequence[Contender], seeds
     return [Job(task.name, setting, contender, seed) for contender in different for seed in seeds]
 
 
-def run_job(job: Job) -> RunRecord:
+def run_job(job: Runnable) -> RunRecord:
     """Do one run."""
-    _, envs, _ = _world(job.task, job.setting)
-    seed = agent_seed(job.seed)
-    agent = agents.make(job.contender.agent, envs, seed=seed, **job.contender.config)
-    return run(agent, envs, seed=job.seed, label=job.contender.label, agent_seed=seed)
+    return job.run()
 
 
 @contextmanager
@@ -106,7 +124,7 @@ def agent_seed(seed: int) -> int:
 
 
 def run_all(
-    jobs: Sequence[Job], store: RecordStore, processes: int, done: Callable[[RunRecord], None]
+    jobs: Sequence[Runnable], store: RecordStore, processes: int, done: Callable[[RunRecord], None]
 ) -> list[RunRecord]:
     """Do the jobs that the store does not have, and store each record as it comes.
 
@@ -127,7 +145,7 @@ def run_all(
     return [replace(store[key], label=job.contender.label) for key, job in zip(keys, jobs, strict=True)]
 
 
-def _records(jobs: list[Job], processes: int) -> Iterator[RunRecord]:
+def _records(jobs: list[Runnable], processes: int) -> Iterator[RunRecord]:
     if processes == 1 or len(jobs) < 2:
         yield from map(run_job, jobs)
         return

@@ -109,12 +109,15 @@ class EASE(Agent):
             return {}
         self.feedback.settle()
         self.profile = mean_profile(clicks)
-        gram = (clicks.T @ clicks).toarray()  # [I, I]
-        gram[np.diag_indices(self.items)] += self.config.l2
+        clicked = np.unique(clicks.indices)  # the others' rows and columns of the inverse are diagonal
+        part = clicks[:, clicked]
+        gram = (part.T @ part).toarray()
+        gram[np.diag_indices(len(gram))] += self.config.l2
         inverse = np.linalg.inv(gram)
         weights = inverse / -np.diag(inverse)
         np.fill_diagonal(weights, 0.0)
-        self.weights = weights.astype(np.float32)
+        self.weights = np.zeros((self.items, self.items), np.float32)
+        self.weights[np.ix_(clicked, clicked)] = weights
         if self.config.over_factors:
             self.item_factors = similarity_factors(self.weights, self.config.factors, self.rng)
         return {"refit": 1.0, "pairs": float(clicks.nnz)}
