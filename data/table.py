@@ -1,6 +1,6 @@
 """Your own log: a CSV or Parquet file with one row an answer."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,14 +31,21 @@ _LATEST_SECOND = 10**11
 
 
 @dataclass(frozen=True)
-class _Table:
-    """The columns we use, by our names, and how to say where a row lies."""
+class Table:
+    """The columns we use, and how to say where a row lies.
+
+    Attributes:
+        path: The file.
+        columns: By our names.
+        layout: Of a text file; None where rows have no lines.
+    """
 
     path: Path
     columns: "Mapping[str, pa.ChunkedArray]"
     layout: Layout | None
 
     def fault(self, name: str, row: int, allowed: str) -> DataError:
+        """Return the error that says where a cell lies, what it is and what is allowed."""
         cell = self.columns[name][row].as_py()
         missing = cell is None or cell == "" or cell != cell  # NaN differs from itself
         text = f"{name} is {'empty' if missing else repr(cell)}; {allowed}"
@@ -68,12 +75,7 @@ def load_table(path: str | Path, columns: Mapping[str, str] | None = None, posit
         InvalidInput: ``columns`` maps a name that is not ours.
     """
     file = Path(path)
-    if not file.is_file():
-        raise DataNotFound(f"{file} is not there; check the path, relative to {Path.cwd()}")
-    if file.suffix.lower() not in _SUFFIXES:
-        raise DataError(f"{file} ends in {file.suffix!r}; allowed: {', '.join(_SUFFIXES)}. Save it as one of them.")
-    table = (_read_csv if file.suffix.lower() == ".csv" else _read_parquet)(file, columns or {})
-    log = _interactions(table)
+    log = _interactions(read_file(file, columns or {}))
     threshold = _threshold(log.ratings) if positive is None else positive
     how = "set by the caller" if positive is not None else "chosen by the range of the ratings"
     source = f"{file}, a rating >= {threshold:g} counts as a click ({how})"
@@ -81,12 +83,32 @@ def load_table(path: str | Path, columns: Mapping[str, str] | None = None, posit
     return Dataset(file.stem, log, users, items, source, threshold)
 
 
-def _interactions(table: _Table) -> Interactions:
+def read_file(file: Path, columns: Mapping[str, str], needed: Collection[str] = ("user", "item")) -> Table:
+    """Read the columns that we use of a ``.csv`` or ``.parquet`` file.
+
+    Args:
+        file: The file.
+        columns: Our names to the file's; what is left out is found by common names.
+        needed: Our names of columns that have to be there.
+
+    Raises:
+        DataNotFound: The file is not there.
+        DataError: The file is damaged, or lacks a column.
+        InvalidInput: ``columns`` maps a name that is not ours.
+    """
+    if not file.is_file():
+        raise DataNotFound(f"{file} is not there; check the path, relative to {Path.cwd()}")
+    if file.suffix.lower() not in _SUFFIXES:
+        raise DataError(f"{file} ends in {file.suffix!r}; allowed: {', '.join(_SUFFIXES)}. Save it as one of them.")
+    return (_read_csv if file.suffix.lower() == ".csv" else _read_parquet)(file, columns, needed)
+
+
+def _interactions(table: Table) -> Interactions:
     users, user_ids = _ids(table, "user")
     items, item_ids = _ids(table, "item")
     has = table.columns.__contains__
-    ratings = _floats(table, "rating") if has("rating") else np.ones(len(users))
-    times = _times(table) if has("timestamp") else None
+    ratings = floats(table, "rating") if has("rating") else np.ones(len(users))
+    times = times_of(table) if has("timestamp") else None
     return Interactions(users, items, ratings.astype(np.float32), times, user_ids, item_ids)
 
 
@@ -94,7 +116,8 @@ def _threshold(ratings: NDArray[np.float32]) -> float:
     return 1.0 if ratings.min() >= 0 and ratings.max() <= 1 else 4.0
 
 
-def _find_columns(path: Path, names: list[str], columns: Mapping[str, str]) -> dict[str, str]:
+def find_columns(path: Path, names: list[str], columns: Mapping[str, str], needed: Collection[str]) -> dict[str, str]:
+    """Return our names to those of the columns that are there; see ``read_file``."""
     taken = [theirs for number, theirs in enumerate(columns.values()) if theirs in list(columns.values())[:number]]
     if taken:
         raise InvalidInput(f"columns maps two of ours to {taken[0]!r}; allowed: a column of its own for each")
@@ -112,7 +135,7 @@ def _find_columns(path: Path, names: list[str], columns: Mapping[str, str]) -> d
         theirs = columns.get(ours) or next((lower[name] for name in common if name in lower), None)
         if theirs in names:
             found[ours] = str(theirs)
-        elif theirs is not None or ours in ("user", "item"):
+        elif theirs is not None or ours in needed:
             wanted = repr(theirs) if theirs else f"for {ours} (looked for {', '.join(common)})"
             raise DataError(
                 f"{path}, line 1: no column {wanted}; there are {', '.join(names)}. "
@@ -121,33 +144,33 @@ def _find_columns(path: Path, names: list[str], columns: Mapping[str, str]) -> d
     return found
 
 
-def _read_csv(path: Path, columns: Mapping[str, str]) -> _Table:
+def _read_csv(path: Path, columns: Mapping[str, str], needed: Collection[str]) -> Table:
     import csv
 
     source = Source(path)
     header = first_line(source)
     separator = max(",;\t", key=header.count)
     names = next(csv.reader([header], delimiter=separator))
-    found = _find_columns(path, names, columns)
+    found = find_columns(path, names, columns, needed)
     # Column names go back in as they are: what a cell has to be is only known once the whole column is seen.
     plain = separator.join(names)
     layout = Layout(tuple(Column(name, "text") for name in names), separator, header=plain, quoted=True, remedy=_REMEDY)
     cells = read_arrow(source, layout)
-    return _Table(path, {ours: cells[theirs] for ours, theirs in found.items()}, layout)
+    return Table(path, {ours: cells[theirs] for ours, theirs in found.items()}, layout)
 
 
-def _read_parquet(path: Path, columns: Mapping[str, str]) -> _Table:
+def _read_parquet(path: Path, columns: Mapping[str, str], needed: Collection[str]) -> Table:
     import pyarrow as pa
     from pyarrow import parquet
 
     try:
-        found = _find_columns(path, parquet.read_schema(path).names, columns)
+        found = find_columns(path, parquet.read_schema(path).names, columns, needed)
         table = parquet.read_table(path, columns=list(found.values()))
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path} is no sound Parquet file ({error}). Write or fetch it again.") from None
     if not table.num_rows:
         raise DataError(f"{path} has no rows. Write or fetch it again.")
-    return _Table(path, {ours: _decoded(table[theirs]) for ours, theirs in found.items()}, None)
+    return Table(path, {ours: _decoded(table[theirs]) for ours, theirs in found.items()}, None)
 
 
 def _decoded(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
@@ -156,21 +179,22 @@ def _decoded(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _ids(table: _Table, name: str) -> tuple[Array, Vocabulary]:
+def _ids(table: Table, name: str) -> tuple[Array, Vocabulary]:
     # Only the different ids are looked at one by one; the rows stay numbers all the way.
     encoded = table.columns[name].dictionary_encode().unify_dictionaries().combine_chunks()
     if encoded.null_count:
         row = int(encoded.is_null().to_numpy(zero_copy_only=False).argmax())
         raise table.fault(name, row, "an id is wanted")
     rows, ids = encoded.indices.to_numpy(), encoded.dictionary.to_numpy(zero_copy_only=False)
-    faults = np.array([not _is_id(one) for one in ids.tolist()])
+    faults = np.array([not is_id(one) for one in ids.tolist()])
     if faults.any():
         raise table.fault(name, int(faults[rows].argmax()), "an id is wanted: an integer or a string")
     ids, order = np.unique(integers_if_all(ids), return_inverse=True)
     return order[rows], Vocabulary(ids)
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> bool:
+    """Return whether a cell can be an id: text, or a whole number."""
     if isinstance(value, str):
         return value.strip().lower() not in ("", "nan", "none", "null")
     if isinstance(value, float):
@@ -189,7 +213,12 @@ def integers_if_all(ids: Array) -> Array:
     return integers if [*map(str, integers.tolist())] == ids.tolist() else ids
 
 
-def _floats(table: _Table, name: str) -> Array:
+def floats(table: Table, name: str) -> Array:
+    """Return a column as float64 [R].
+
+    Raises:
+        DataError: A cell is no finite number; names the first.
+    """
     import pandas as pd
     import pyarrow as pa
 
@@ -205,7 +234,12 @@ def _floats(table: _Table, name: str) -> Array:
     return values
 
 
-def _times(table: _Table) -> NDArray[np.int64]:
+def times_of(table: Table) -> NDArray[np.int64]:
+    """Return the timestamps as Unix seconds, int64 [R].
+
+    Raises:
+        DataError: A cell is no time; names the first.
+    """
     import pyarrow as pa
 
     column = table.columns["timestamp"]
@@ -213,7 +247,7 @@ def _times(table: _Table) -> NDArray[np.int64]:
     first = column[0].as_py()
     if pa.types.is_temporal(kind) or (isinstance(first, str) and not _is_number(first)):
         return _dates(table)
-    seconds = _floats(table, "timestamp")
+    seconds = floats(table, "timestamp")
     late = np.abs(seconds) > _LATEST_SECOND
     if late.any():
         allowed = "allowed: Unix seconds. Divide milliseconds by 1000"
@@ -221,7 +255,7 @@ def _times(table: _Table) -> NDArray[np.int64]:
     return seconds.astype(np.int64)
 
 
-def _dates(table: _Table) -> NDArray[np.int64]:
+def _dates(table: Table) -> NDArray[np.int64]:
     import pandas as pd
 
     cells = table.columns["timestamp"].to_pandas()

@@ -56,6 +56,11 @@ class Lookup:
         if problem.items is not None:
             self._look_in(vectors.table())
 
+    @property
+    def table(self) -> FloatArray | None:
+        """The vectors that are looked up in, float [I, D]; None in a Box space."""
+        return None if self._nearest is None else self._nearest.embeddings
+
     def decide(
         self,
         agent: Agent,
