@@ -11,6 +11,7 @@ import typer
 
 from smartrec.core.errors import InvalidConfig, SmartRecError
 from smartrec.tasks.cli_rank import rank_command
+from smartrec.tasks.cli_recommend import demo_command, recommend_command
 from smartrec.tasks.options import parse_columns, parse_pairs
 from smartrec.version import __version__
 
@@ -25,6 +26,8 @@ app = typer.Typer(
 data_app = typer.Typer(help="Fetch data sets and look at them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(data_app, name="data")
 app.command("rank")(rank_command)
+app.command("recommend")(recommend_command)
+app.command("demo")(demo_command)
 
 Pairs = Annotated[
     list[str] | None,
