@@ -28,6 +28,7 @@ class Tags:
         memory: Keeps something per lane, cleared by ``first``.
         learns_from_logs: ``fit`` learns from logged transitions.
         propensities: ``Decision.log_probability`` is always known.
+        counts: All that it learns from are clicks and showings by item, kept in ``counts``, a ``Counts``.
         in_order: Needs all feedback, in order; the loop then refuses delay and loss.
         needs_features: Needs ``user_features`` in the observation.
         extra: Extra of SmartRec that it needs, or "".
@@ -38,6 +39,7 @@ class Tags:
     memory: bool = False
     learns_from_logs: bool = False
     propensities: bool = False
+    counts: bool = False
     in_order: bool = False
     needs_features: bool = False
     extra: str = ""

@@ -55,7 +55,7 @@ class MostPopular(Agent):
     ``score[i] = clicks[i]``. It does not explore: what is shown is clicked and so shown again.
     """
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = MostPopularConfig
 
     def __init__(self, problem: Problem, config: MostPopularConfig | None = None, *, seed: int) -> None:

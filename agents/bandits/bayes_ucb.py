@@ -57,7 +57,7 @@ class BayesUCBConfig:
 class BayesUCB(Agent):
     """Bayes-UCB on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = BayesUCBConfig
 
     def __init__(self, problem: Problem, config: BayesUCBConfig | None = None, *, seed: int) -> None:

@@ -44,7 +44,7 @@ class EpsilonGreedyConfig:
 class EpsilonGreedy(Agent):
     """Epsilon-greedy on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = EpsilonGreedyConfig
 
     def __init__(self, problem: Problem, config: EpsilonGreedyConfig | None = None, *, seed: int) -> None:

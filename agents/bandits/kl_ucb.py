@@ -56,7 +56,7 @@ class KLUCBConfig:
 class KLUCB(Agent):
     """KL-UCB on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = KLUCBConfig
 
     def __init__(self, problem: Problem, config: KLUCBConfig | None = None, *, seed: int) -> None:

@@ -48,7 +48,7 @@ class SoftmaxConfig:
 class Softmax(Agent):
     """Boltzmann exploration on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = SoftmaxConfig
 
     def __init__(self, problem: Problem, config: SoftmaxConfig | None = None, *, seed: int) -> None:

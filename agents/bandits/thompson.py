@@ -46,7 +46,7 @@ class ThompsonConfig:
 class Thompson(Agent):
     """Beta-Bernoulli Thompson sampling."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True)
     Config = ThompsonConfig
 
     def __init__(self, problem: Problem, config: ThompsonConfig | None = None, *, seed: int) -> None:

@@ -54,7 +54,7 @@ class UCBConfig:
 class UCB(Agent):
     """Upper confidence bounds on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = UCBConfig
 
     def __init__(self, problem: Problem, config: UCBConfig | None = None, *, seed: int) -> None:

@@ -49,7 +49,7 @@ class UCB1Config:
 class UCB1(Agent):
     """UCB1 on click rates."""
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True)
+    tags: ClassVar[Tags] = Tags(counts=True, learns_from_logs=True, propensities=True)
     Config = UCB1Config
 
     def __init__(self, problem: Problem, config: UCB1Config | None = None, *, seed: int) -> None:

@@ -1,0 +1,157 @@
+"""A log of iterations on any file system that Spark knows, each iteration written exactly once.
+
+Layout, as Sim4Rec's: ``<folder>/log.parquet/__iter=<n>/*.parquet``. An iteration is written under another name, which
+readers pass over, and then renamed: it is there as a whole, or not at all.
+"""
+
+import secrets
+from typing import Any
+
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
+from smartrec.core.optional import optional
+from smartrec.core.spark import clear_errors, require_session
+
+LOG, HEADER = "log.parquet", "run.json"
+ITERATION = "__iter"
+_UNFINISHED = "_unfinished-"
+
+
+class IterationLog:
+    """Iterations of rows, numbered from 1; number 0 is what was there before the first.
+
+    One driver writes at a time. The rename is atomic on HDFS and on disks; on an object store it is not, and an
+    iteration interrupted there has to be looked at.
+
+    Args:
+        spark: Session.
+        folder: Path or URL; made where it is missing.
+        resume: Whether it may hold iterations already, to go on from.
+
+    Raises:
+        OutputError: It holds iterations, and ``resume`` is False, or other files.
+        SparkUnusable: The session does not fit.
+    """
+
+    def __init__(self, spark: Any, folder: str, *, resume: bool = False) -> None:
+        self.spark = require_session(spark)
+        self.folder = str(folder).rstrip("/")
+        self._fields: Any = None  # of the rows; looking them up takes a Spark job
+        self._path = spark._jvm.org.apache.hadoop.fs.Path
+        self._files = self._path(self.folder).getFileSystem(spark._jsc.hadoopConfiguration())
+        names = self._names(self.folder)
+        if names and not resume:
+            raise OutputError(
+                f"{self.folder} holds {', '.join(names[:3])}; choose a new folder, or go on by resume=True"
+            )
+        if names and not set(names) & {LOG, HEADER}:
+            raise OutputError(f"{self.folder} holds other files and no {LOG} to go on from; choose a new folder")
+        if not self._files.mkdirs(self._path(f"{self.folder}/{LOG}")):
+            raise OutputError(f"{self.folder}/{LOG} cannot be made; choose a folder that can be written")
+        for name in self._names(f"{self.folder}/{LOG}"):
+            if name.startswith(_UNFINISHED):  # its writer died; the iteration is written again as a whole
+                self._files.delete(self._path(f"{self.folder}/{LOG}/{name}"), True)
+
+    @property
+    def iterations(self) -> list[int]:
+        """The iterations that are there, ascending."""
+        names = [name for name in self._names(f"{self.folder}/{LOG}") if name.startswith(f"{ITERATION}=")]
+        return sorted(int(name.partition("=")[2]) for name in names)
+
+    def write(self, frame: Any, iteration: int) -> None:
+        """Write an iteration, all or nothing.
+
+        Args:
+            frame: DataFrame, of the same names and types as the iterations before, in any order.
+            iteration: Number, >= 0, of one that is not there yet.
+
+        Raises:
+            InvalidConfig: ``iteration`` is there already, or below 0.
+            InvalidInput: Other columns or types.
+        """
+        if iteration < 0 or iteration in self.iterations:
+            raise InvalidConfig(f"iteration = {iteration}; allowed: 0 or more, and none of {self.iterations}")
+        frame = self._fitting(frame)
+        unfinished = f"{self.folder}/{LOG}/{_UNFINISHED}{iteration}-{secrets.token_hex(6)}"
+        target = self._path(self._place(iteration))
+        try:
+            with clear_errors():
+                frame.write.parquet(unfinished)
+            if self._files.exists(target) or not self._files.rename(self._path(unfinished), target):
+                raise OutputError(f"iteration {iteration} of {self.folder} was written by another driver; use one")
+        except BaseException:
+            self._files.delete(self._path(unfinished), True)
+            raise
+
+    def read(self, *iterations: int) -> Any:
+        """Return rows as a DataFrame with the iteration in the column ``__iter``.
+
+        Args:
+            *iterations: Which; none for all.
+
+        Raises:
+            DataNotFound: There are none, or not all of those asked for.
+        """
+        there = self.iterations
+        wanted = list(iterations) or there
+        missing = [number for number in wanted if number not in there]
+        if missing or not wanted:
+            raise DataNotFound(f"{self.folder} has iterations {there}, not {missing or 'any'}")
+        schema = self._schema(there[0]).add(ITERATION, "integer")
+        reader = self.spark.read.schema(schema).option("basePath", f"{self.folder}/{LOG}")
+        return reader.parquet(*map(self._place, wanted))
+
+    def write_header(self, text: str) -> None:
+        """Write down what the log is of; kept as it is where it is there already.
+
+        Raises:
+            DataError: Another header is there: this is the log of another run.
+        """
+        path = self._path(f"{self.folder}/{HEADER}")
+        if self._files.exists(path):
+            found = "\n".join(row.value for row in self.spark.read.text(path.toString()).collect())
+            if found != text:
+                raise DataError(
+                    f"{self.folder} holds another run, {found}, and this one is {text}; choose another folder, or go "
+                    "on with the run that is there"
+                )
+            return
+        unfinished = self._path(f"{self.folder}/.{HEADER}-{secrets.token_hex(6)}")
+        stream = self._files.create(unfinished, False)
+        stream.write(bytearray(text, "utf-8"))
+        stream.close()
+        self._files.rename(unfinished, path)
+
+    def _fitting(self, frame: Any) -> Any:
+        """Return ``frame`` with its columns in the log's order."""
+        there = self.iterations
+        if not there:
+            return frame
+        old, new = ({f.name: f.dataType for f in s.fields} for s in (self._schema(there[0]), frame.schema))
+        if old != new:
+            wrong = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
+            text = ", ".join(f"{name}: {_type(new, name)}, not {_type(old, name)}" for name in wrong)
+            raise InvalidInput(
+                f"the frame does not fit the log in {self.folder} ({text}); cast, rename or drop columns"
+            )
+        return frame.select(*old)
+
+    def _schema(self, iteration: int) -> Any:
+        types = optional("pyspark.sql.types", "spark", "IterationLog")
+        if self._fields is None:
+            self._fields = self.spark.read.parquet(self._place(iteration)).schema.fields
+        return types.StructType(list(self._fields))
+
+    def _place(self, iteration: int) -> str:
+        return f"{self.folder}/{LOG}/{ITERATION}={iteration}"
+
+    def _names(self, folder: str) -> list[str]:
+        path = self._path(folder)
+        if not self._files.exists(path):
+            return []
+        if not self._files.getFileStatus(path).isDirectory():
+            raise OutputError(f"{folder} is a file; choose a folder")
+        return sorted(status.getPath().getName() for status in self._files.listStatus(path))
+
+
+def _type(types: dict[str, Any], name: str) -> str:
+    return types[name].simpleString() if name in types else "none"
