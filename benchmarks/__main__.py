@@ -19,6 +19,7 @@ GROUPS = {
     9: ("zoo:every_agent", "every agent"),
     10: ("deep:continuous", "continuous agents"),
     11: ("deep:look_up", "look-up of items"),
+    12: ("logs:big_log", "a log of MovieLens-20M's size"),
 }
 NOTE = (
     "Ratios are ours to the peer's: of times where the bar is a most (<=), of speeds where it is a least (>=). Both "

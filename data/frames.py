@@ -79,13 +79,14 @@ class Frames:
         Raises:
             InvalidInput: A number is outside 0..len - 1.
         """
-        numbers = np.asarray(frames)
-        if numbers.size and (numbers.min() < 0 or numbers.max() >= len(self)):
+        numbers = np.asarray(frames, np.int64)
+        # Read as unsigned, a negative number is too large as well.
+        if numbers.size and numbers.view(np.uint64).max() >= len(self):
             wrong = numbers.min() if numbers.min() < 0 else numbers.max()
             raise InvalidInput(f"frame {wrong} was asked for; allowed: 0..{len(self) - 1}")
         if self._chosen is not None:
             return self._chosen[numbers]
-        actions: IntArray = numbers + self._offsets[np.searchsorted(self.user_ends, numbers, side="right")]
+        actions: IntArray = numbers + self._offsets[self.user_ends.searchsorted(numbers, side="right")]
         return actions
 
     def windows(self, frames: IntArray) -> Windows:

@@ -144,6 +144,15 @@ def read_log(source: Source, layout: Layout, users: Vocabulary | None, items: Vo
     return Interactions(numbers["user"], numbers["item"], columns["rating"], columns["timestamp"], users, items)
 
 
+def read_rating_columns(path: Path) -> dict[str, Array]:
+    """Return ``user``, ``item``, ``rating`` and ``timestamp`` [R] of a ``ratings.csv``, in the ids of the file.
+
+    Raises:
+        DataError: A bad line.
+    """
+    return read_columns(Source(path), _RATINGS_LATEST)
+
+
 def numbers_of(source: Source, layout: Layout, name: str, ids: Array, vocabulary: Vocabulary) -> Array:
     """Return the numbers of the ids [R] that column ``name`` of a file holds.
 

@@ -114,14 +114,32 @@ def test_long_stretches_over_users_reuse_room():
     frames = Frames(Trajectories.of(log), F)
     dense = DenseFrames(frames, VECTORS)
     room = dense.room(300)
-    for numbers in Batches(len(frames), 300):
-        batch, w = dense.batch(numbers, room), frames.windows(numbers)
+    batches = Batches(len(frames), 300)
+    for numbers, batch in zip(batches, dense.stream(batches, room), strict=True):
+        w = frames.windows(numbers)
         assert batch["state"].base is room["state"]
         vectors = VECTORS[w.items].reshape(len(numbers), -1)
         assert np.array_equal(batch["state"], np.concatenate([vectors[:, :-D], w.ratings[:, :-1]], axis=1))
         assert np.array_equal(batch["next_state"], np.concatenate([vectors[:, D:], w.ratings[:, 1:]], axis=1))
     with pytest.raises(InvalidInput, match="room for 300 frames; 301"):
         dense.batch(np.arange(301), room)
+
+
+def test_a_stream_is_its_batches():
+    rng = np.random.default_rng(2)
+    users = np.repeat(np.arange(40), 25)
+    log = a_log(users, rng.integers(0, ITEMS, len(users)), rng.random(len(users)))
+    dense = DenseFrames(Frames(Trajectories.of(log), F), VECTORS, "index")
+    for batches in (
+        Batches(len(dense), 7),
+        Batches(len(dense), 7, seed=0),
+        Batches.of_users(dense.frames.user_ends, 3, 0),
+    ):
+        for numbers, batch in zip(batches, dense.stream(batches), strict=True):
+            expected = dense.batch(numbers)
+            assert {name: values.tobytes() for name, values in batch.items()} == {
+                name: values.tobytes() for name, values in expected.items()
+            }
 
 
 def test_actions_as_numbers_and_one_hot():
