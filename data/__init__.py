@@ -7,6 +7,7 @@ from smartrec.data.fetching import fetch
 from smartrec.data.frames import Frames, split_frames
 from smartrec.data.generators import CompositeGenerator, Generator, RandomSelector, RealGenerator
 from smartrec.data.interactions import Catalogue, Dataset, Interactions, Vocabulary
+from smartrec.data.kept import load_kept
 from smartrec.data.lastfm import load_lastfm, load_lastfm_friends
 from smartrec.data.movielens import load_ml_1m, load_ml_10m, load_ml_100k, load_ml_latest
 from smartrec.data.open_bandit import OpenBandit, load_open_bandit
@@ -53,6 +54,7 @@ __all__ = [
     "fetch",
     "leave_last_out",
     "load",
+    "load_kept",
     "load_lastfm",
     "load_lastfm_friends",
     "load_ml_1m",
