@@ -1,23 +1,24 @@
 """RecNN's static layout: state, action, reward, next state and done of every frame, in one HDF5 file.
 
-Written, it takes 10.8 KB a frame of 10 items with vectors of 128 numbers: 200 GB for MovieLens 20M. The compact layout
+It takes 10.8 KB a frame of 10 items with vectors of 128 numbers: 200 GB for MovieLens 20M. The compact layout
 (``smartrec.data.static_compact``) holds the same in less than a hundredth of that.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from smartrec.core.arrays import Array, IntArray
+from smartrec.core.arrays import Array, FloatArray, IntArray
 from smartrec.core.errors import DataError
+from smartrec.data.dense import DenseFrames
 from smartrec.data.frames import Frames
+from smartrec.data.static_compact import rating_type
 from smartrec.data.static_hdf5 import HDF5File, new_hdf5
-from smartrec.data.static_rows import Rows, StaticRows, dense_rows, in_slices, rating_type, vectors_of
+from smartrec.data.static_rows import COLUMNS, SLICE, StaticFrames, slices_of
 
 
-def write_dense(path: str | Path, frames: Frames, embeddings: Any) -> Path:
+def write_dense(path: str | Path, frames: Frames, embeddings: FloatArray) -> Path:
     """Write all frames of a log in RecNN's layout.
 
     The data sets are ``state`` and ``next_state`` float32 [N, f (d + 1)], ``action`` float32 [N, d], ``done`` bool [N]
@@ -26,34 +27,34 @@ def write_dense(path: str | Path, frames: Frames, embeddings: Any) -> Path:
     Args:
         path: The file; nothing may be there yet.
         frames: The log; its ratings are the rewards.
-        embeddings: float [I, d], a vector for each item.
+        embeddings: float [I, d], a vector for each item, as for ``DenseFrames``.
 
     Returns:
         The path.
 
     Raises:
-        InvalidInput: Embeddings of another shape, or not finite.
+        InvalidInput: Embeddings of another shape, or an item of the log has none.
         OutputError: Something is at ``path``, or there is no room for it; nothing is kept.
         MissingExtra: h5py is not installed.
     """
-    path, vectors = Path(path), vectors_of(embeddings, frames.trajectories.n_items)
-    rows, size = len(frames), vectors.shape[1]
-    width, reward = frames.frame_size * (size + 1), rating_type(frames.trajectories.ratings)
-    with new_hdf5(path, rows * (4 * (2 * width + size) + reward.itemsize + 1)) as new:
-        for name, length in (("state", width), ("action", size), ("next_state", width)):
-            new.file.create_dataset(name, (rows, length), np.float32)
-        new.file.create_dataset("reward", (rows,), reward)
-        new.file.create_dataset("done", (rows,), bool)
-        for part, windows in in_slices(frames):
-            for name, values in dense_rows(windows, vectors)._asdict().items():
+    path, dense, rows = Path(path), DenseFrames(frames, embeddings), len(frames)
+    room = dense.room(min(SLICE, rows))
+    kinds = {name: values.dtype for name, values in room.items()}
+    kinds["reward"] = rating_type(frames.trajectories.ratings)
+    size = sum(rows * kinds[name].itemsize * int(np.prod(values.shape[1:])) for name, values in room.items())
+    with new_hdf5(path, size) as new:
+        for name, values in room.items():
+            new.file.create_dataset(name, (rows, *values.shape[1:]), kinds[name])
+        for part in slices_of(rows):
+            for name, values in dense.batch(np.arange(part.start, part.stop), room).items():
                 new.put(name, part, values)
     return path
 
 
-class DenseFile(StaticRows):
+class DenseFile(StaticFrames):
     """An HDF5 file in RecNN's layout, ours or anybody's.
 
-    ``reward`` and ``done`` may also be [N, 1], and of any type of numbers.
+    ``reward`` and ``done`` may also be [N, 1], and of any type of numbers; states and actions keep their type.
 
     Args:
         path: The file.
@@ -65,7 +66,7 @@ class DenseFile(StaticRows):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._file = HDF5File(Path(path), Rows._fields)
+        self._file = HDF5File(Path(path), COLUMNS)
         shapes = self._file.shapes
         flat = [shape[1:] in ((), (1,)) for shape in (shapes["reward"], shapes["done"])]
         wide = len(shapes["state"]) == 2 == len(shapes["action"]) and shapes["next_state"] == shapes["state"]
@@ -78,18 +79,20 @@ class DenseFile(StaticRows):
     def __len__(self) -> int:
         return self._file.shapes["state"][0]
 
-    def rows(self, numbers: Sequence[int] | IntArray | slice) -> Rows:
-        """Return frames by numbers [B], in any order, or by a slice; vectors in the type of the file.
+    def batch(self, frames: Sequence[int] | IntArray | slice) -> dict[str, Array]:
+        """Return frames by numbers [B], in any order, or by a slice.
 
         Raises:
             InvalidInput: There is no such frame.
             DataError: The file is damaged there.
         """
-        state, action, reward, next_state, done = (self._take(name, numbers) for name in Rows._fields)
-        return Rows(state, action, reward.reshape(-1).astype(np.float32), next_state, done.reshape(-1).astype(bool))
+        batch = {name: self._take(name, frames) for name in COLUMNS}
+        batch["reward"] = batch["reward"].reshape(-1).astype(np.float32)
+        batch["done"] = batch["done"].reshape(-1).astype(bool)
+        return batch
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; the next read opens it again."""
         self._file.close()
 
     def _read(self, column: str, rows: Array | slice) -> Array:

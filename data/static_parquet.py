@@ -4,16 +4,16 @@ A row a frame: ``items`` and ``ratings`` are lists of f + 1 values, ``done``, ``
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smartrec.core.arrays import Array
+from smartrec.core.arrays import Array, FloatArray
 from smartrec.core.errors import DataError
 from smartrec.data.frames import Frames
-from smartrec.data.static_compact import COLUMNS, N_ITEMS, CompactRows, kinds_of
+from smartrec.data.static_compact import FACTS, PARTS, CompactFrames, facts_of, kinds_of
 from smartrec.data.static_files import new_file, readable
-from smartrec.data.static_rows import in_slices
+from smartrec.data.static_rows import slices_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,34 +43,36 @@ def write_parquet(path: str | Path, frames: Frames) -> Path:
         name: pa.list_(pa.from_numpy_dtype(kind), width[0]) if width else pa.from_numpy_dtype(kind)
         for name, (width, kind) in kinds.items()
     }
-    schema = pa.schema(list(types.items()), metadata={N_ITEMS: str(frames.trajectories.n_items)})
+    schema = pa.schema(list(types.items()), metadata={name: repr(value) for name, value in facts_of(frames).items()})
     with new_file(path, 0) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as file:
-        for _, windows in in_slices(frames, GROUP):
-            columns = {name: getattr(windows, name).astype(kind) for name, (_, kind) in kinds.items()}
-            file.write_table(pa.table([_arrow(columns[name], types[name]) for name in COLUMNS], schema))
+        for part in slices_of(len(frames), GROUP):
+            windows = vars(frames.windows(np.arange(part.start, part.stop)))
+            columns = [_arrow(windows[name].astype(kind), types[name]) for name, (_, kind) in kinds.items()]
+            file.write_table(pa.table(columns, schema))
     return path
 
 
-class ParquetFile(CompactRows):
+class ParquetFile(CompactFrames):
     """A Parquet file in the compact layout, read into memory whole: about 70 bytes a frame of 10 items.
 
     Args:
         path: The file.
-        embeddings: float [I, d], a vector for each item; None where only ``windows`` is asked for.
+        embeddings: float [I, d], a vector for each item; None where only numbers are asked for.
 
     Raises:
         DataNotFound: It is not there.
         DataError: It is damaged, or its columns have other names or shapes.
-        InvalidInput: Embeddings of another shape, or not finite.
+        InvalidInput: Embeddings of another shape.
     """
 
-    def __init__(self, path: str | Path, embeddings: Any = None) -> None:
+    def __init__(self, path: str | Path, embeddings: FloatArray | None = None) -> None:
         path = Path(path)
         table = _table(path)
-        self._columns = {name: _numpy(table[name]) for name in COLUMNS}
+        self._columns = {name: _numpy(table[name]) for name in PARTS}
         shapes = {name: column.shape for name, column in self._columns.items()}
-        attributes = {key.decode(): value for key, value in (table.schema.metadata or {}).items()}
-        super().__init__(path, shapes, attributes, embeddings)
+        said = table.schema.metadata or {}
+        facts = {name: said[name.encode()] for name in FACTS if name.encode() in said}
+        super().__init__(path, shapes, facts, embeddings)
 
     def _read(self, column: str, rows: Array | slice) -> Array:
         return self._columns[column][rows]
@@ -81,10 +83,10 @@ def _table(path: Path) -> "pa.Table":
 
     with readable(path, "Parquet"):
         names = parquet.read_schema(path).names
-        missing = [name for name in COLUMNS if name not in names]
+        missing = [name for name in PARTS if name not in names]
         if missing:
             raise DataError(f"{path} has no column {missing[0]!r}; it holds {', '.join(names) or 'nothing'}")
-        return parquet.read_table(path, columns=list(COLUMNS))
+        return parquet.read_table(path, columns=list(PARTS))
 
 
 def _arrow(column: Array, kind: "pa.DataType") -> "pa.Array":

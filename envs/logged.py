@@ -13,6 +13,7 @@ from smartrec.core.arrays import Array, BoolArray, IntArray
 from smartrec.core.config import require
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.problem import Problem
+from smartrec.data.windows import problem_of_windows
 from smartrec.envs.logged_log import LoggedLog
 from smartrec.envs.logged_settings import LoggedSettings
 from smartrec.envs.logged_walk import Answers, Walk
@@ -84,7 +85,7 @@ class LoggedVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
     | `mode` | "frame" | "frame" begins with the first f answers known, "sequence" with none |
     | `mismatch` | "rejection" | see above |
     | `rating_map` | "rating" | "rating" as it is, "recnn" 2 (rating - 2.5), "click" 1 from `positive` on, else 0 |
-    | `embeddings` | None | path of a `.npy` file [I, D], vectors of items; None: the item features of the data set |
+    | `embeddings` | None | "auto", or the path of a file of item vectors; None: the item features of the data set |
     | `observe_user` | False | whether the observation has `user`, which recommenders need |
     | `columns` | None | of your own file: {"user": ..., "item": ..., "rating": ..., "timestamp": ...} |
     | `positive` | None | rating from which an answer is a click; None: the data set's own |
@@ -108,17 +109,13 @@ class LoggedVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
         require(whole and num_envs >= 1, "num_envs", num_envs, "a whole number >= 1")
         self.num_envs = int(num_envs)
         self.log = log = LoggedLog.of(self.defaults.updated(options, self.id))
-        self.single_observation_space = observation_space(log)
-        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.single_action_space = spaces.Discrete(log.n_items)
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-        self.problem = Problem.from_spaces(
-            self.single_observation_space,
-            self.single_action_space,
-            lanes=self.num_envs,
-            item_features=log.item_features,
-            discount=DISCOUNT,
+        self.problem = problem_of(log, self.num_envs)
+        self.single_observation_space, self.single_action_space = (
+            self.problem.observation_space,
+            self.problem.action_space,
         )
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._walk: Walk | None = None
         self._present = np.ones(self.num_envs, bool)
         self._present.flags.writeable = False  # every info shares it
@@ -249,14 +246,17 @@ class LoggedEnv(gymnasium.Env[dict[str, Any], Any]):
         return first_lane(self._walk.observation), float(answers.reward[0]), self._done, False, info
 
 
-def observation_space(log: LoggedLog) -> spaces.Dict:
-    """Return the space of what an agent sees of one user."""
-    length, ratings = log.settings.frame_size, log.ratings
-    parts: dict[str, spaces.Space[Any]] = {"user": spaces.Discrete(log.n_users)} if log.settings.observe_user else {}
-    parts["history_items"] = spaces.MultiDiscrete([log.n_items + 1] * length)
-    low, high = min(float(ratings.min()), 0.0), max(float(ratings.max()), 0.0)
-    parts["history_responses"] = spaces.Box(low, high if high > low else low + 1, (length,))
-    return spaces.Dict(parts)
+def problem_of(log: LoggedLog, lanes: int) -> Problem:
+    """Return what agents are told: the problem of the frames of the log, and users where they are asked for."""
+    settings, ratings = log.settings, log.ratings
+    low, high = float(ratings.min()), float(ratings.max())
+    problem = problem_of_windows(log.n_items, settings.frame_size, low, high, log.item_features, DISCOUNT)
+    seen = problem.observation_space
+    if settings.observe_user and isinstance(seen, spaces.Dict):
+        seen = spaces.Dict({"user": spaces.Discrete(log.n_users), **seen.spaces})
+    return Problem.from_spaces(
+        seen, problem.action_space, lanes=lanes, item_features=log.item_features, discount=DISCOUNT
+    )
 
 
 def _info(answers: Answers, settings: LoggedSettings) -> dict[str, Array]:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from smartrec import data
 from smartrec.core.arrays import FloatArray, IntArray
 from smartrec.core.errors import DataError, DataNotFound, InvalidInput
-from smartrec.data.interactions import Dataset
-from smartrec.data.static_rows import vectors_of
+from smartrec.data.embeddings import ItemVectors, embed, read_vectors
+from smartrec.data.interactions import Dataset, Interactions
+from smartrec.data.steps import map_ratings
 from smartrec.data.trajectories import Trajectories
 from smartrec.envs.fitted import preferences
 from smartrec.envs.logged_settings import LoggedSettings
@@ -96,8 +97,7 @@ class LoggedLog:
         """
         synthetic = settings.dataset == "synthetic"
         dataset = _synthetic() if synthetic else data.load(settings.dataset, settings.columns, settings.positive)
-        log = Trajectories.of(dataset.interactions)
-        worth = _worth(log, dataset, settings)
+        log = Trajectories.of(_mapped(dataset, settings))
         known = settings.frame_size if settings.mode == "frame" else 0
         walks = log.lengths > known
         if not walks.any():
@@ -107,11 +107,11 @@ class LoggedLog:
             )
         starts, ends = log.starts[:-1][walks], log.starts[1:][walks]
         simulated = settings.mismatch == "simulated"
-        stand, report = _stand(dataset, log, worth) if simulated else (None, ())
+        stand, report = _stand(dataset, log) if simulated else (None, ())
         return cls(
             settings=settings,
             items=log.items,
-            ratings=worth,
+            ratings=log.ratings,
             users=log.users[walks],
             starts=starts,
             first=starts + known,
@@ -131,35 +131,41 @@ def _synthetic() -> Dataset:
     return Dataset("synthetic", log, people.users, people.items, "drawn by taste_population", positive=1.0)
 
 
-def _worth(log: Trajectories, dataset: Dataset, settings: LoggedSettings) -> NDArray[np.float32]:
-    """Return what the answers of a log are worth, float32 [R]."""
-    if settings.rating_map == "rating":
-        return log.ratings
+def _mapped(dataset: Dataset, settings: LoggedSettings) -> Interactions:
+    """Return the log with what its answers are worth as ratings."""
+    if settings.rating_map == "recnn":
+        low, high = dataset.interactions.ratings.min(), dataset.interactions.ratings.max()
+        if low < 0.5 or high > 5:
+            raise InvalidInput(
+                f"{dataset.name} has ratings from {low:g} to {high:g}; rating_map='recnn' is for 0.5 .. 5. Take "
+                "'rating' or 'click'"
+            )
+        return map_ratings(dataset.interactions)
     if settings.rating_map == "click":
-        return (log.ratings >= dataset.positive).astype(np.float32)
-    low, high = log.ratings.min(), log.ratings.max()
-    if low < 0.5 or high > 5:
-        raise InvalidInput(
-            f"{dataset.name} has ratings from {low:g} to {high:g}; rating_map='recnn' is for 0.5 .. 5. Take 'rating' "
-            "or 'click'"
-        )
-    return (2 * (log.ratings - 2.5)).astype(np.float32)
+        return map_ratings(dataset.interactions, lambda ratings: (ratings >= dataset.positive).astype(np.float32), None)
+    return dataset.interactions
 
 
-def _stand(dataset: Dataset, log: Trajectories, worth: FloatArray) -> tuple[Stand, tuple[tuple[str, str], ...]]:
+def _stand(dataset: Dataset, log: Trajectories) -> tuple[Stand, tuple[tuple[str, str], ...]]:
     model, report = preferences(dataset, np.arange(log.n_items))
-    clicks = log.ratings >= dataset.positive
-    return Stand(model, float(worth[~clicks].mean()), float(worth[clicks].mean())), report
+    clicks = Trajectories.of(dataset.interactions).ratings >= dataset.positive
+    return Stand(model, float(log.ratings[~clicks].mean()), float(log.ratings[clicks].mean())), report
 
 
-def _item_features(dataset: Dataset, path: str | None) -> FloatArray | None:
-    if path is None:
+def _item_features(dataset: Dataset, embeddings: str | None) -> FloatArray | None:
+    if embeddings is None:
         features = dataset.items.features
         return features if features.shape[1] else None
-    if not Path(path).is_file():
-        raise DataNotFound(f"embeddings = {path!r} is not there; check the path, relative to {Path.cwd()}")
+    if embeddings == "auto":
+        return embed(dataset).vectors
+    if Path(embeddings).suffix.lower() != ".npy":
+        return read_vectors(embeddings).of(dataset.items.ids)
+    if not Path(embeddings).is_file():
+        raise DataNotFound(f"embeddings = {embeddings!r} is not there; check the path, relative to {Path.cwd()}")
     try:
-        table = np.load(path, allow_pickle=False)
+        table = np.load(embeddings, allow_pickle=False).astype(np.float32)
     except (ValueError, OSError, EOFError) as error:
-        raise DataError(f"embeddings = {path!r} is no sound .npy file ({error}); write it with numpy.save") from None
-    return vectors_of(table, len(dataset.items))
+        raise DataError(
+            f"embeddings = {embeddings!r} is no sound .npy file ({error}); write it with numpy.save"
+        ) from None
+    return ItemVectors(dataset.items.ids, table).vectors

@@ -18,8 +18,9 @@ class LoggedSettings:
         mismatch: What happens where the agent's item is not the logged one: "rejection", "logged" or "simulated".
         rating_map: What an answer is worth: "rating" as it is in the log; "recnn" 2 (rating - 2.5), for 0.5 .. 5;
             "click" 1 from ``positive`` on, else 0.
-        embeddings: Path of a ``.npy`` file [I, D], vectors of the items that agents may use; None takes the item
-            features of the data set.
+        embeddings: Vectors of the items that agents may use: the path of a ``.npy`` file [I, D], rows by the item's
+            number, or of what ``smartrec.data.embeddings.read_vectors`` reads; "auto" makes them of the data set
+            (``embed``); None takes the item features of the data set.
         observe_user: Whether the observation has the user's number.
         columns: For a table of your own: {"user": ..., "item": ..., "rating": ..., "timestamp": ...}.
         positive: Rating from which an answer counts as a click; None takes the data set's own.

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
 from smartrec.data import Interactions, Vocabulary
+from smartrec.data.batches import Batches
+from smartrec.data.dense import DenseFrames
 from smartrec.data.frames import Frames
 from smartrec.data.static_compact import CompactFile, write_compact
 from smartrec.data.static_dense import DenseFile, write_dense
 from smartrec.data.static_minari import write_minari
 from smartrec.data.static_parquet import ParquetFile, write_parquet
-from smartrec.data.static_rows import Rows, dense_rows
 from smartrec.data.trajectories import Trajectories
 
 WRITERS = {"dense": write_dense, "compact": lambda path, frames, _: write_compact(path, frames)}
@@ -44,10 +45,15 @@ def vectors_for(frames, d=3, seed=1):
 
 
 def same(left, right):
-    assert len(left) == len(right)
-    for one, other in zip(left, right, strict=True):
-        assert one.dtype == other.dtype
-        assert np.array_equal(one, other)
+    assert left.keys() == right.keys()
+    for name, values in right.items():
+        assert left[name].dtype == values.dtype
+        assert np.array_equal(left[name], values)
+
+
+def joined(batches):
+    batches = [*batches]
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -65,23 +71,34 @@ def test_static_equals_dynamic_bit_for_bit(kind, lengths, f, half_stars, seed, d
     vectors, path = vectors_for(frames, seed=seed), tmp_path_factory.mktemp("static") / "file"
     assert WRITERS[kind](path, frames, vectors) == path
     rows = READERS[kind](path, vectors)
-    everything = dense_rows(frames.windows(np.arange(len(frames))), vectors)
+    dense = DenseFrames(frames, vectors)
     assert len(rows) == len(frames)
     size = data.draw(st.integers(1, len(frames) + 2))
-    same(Rows(*map(np.concatenate, zip(*rows.slices(size), strict=True))), everything)
+    same(joined(rows.slices(size)), dense[np.arange(len(frames))])
     asked = np.array(data.draw(st.lists(st.integers(0, len(frames) - 1), max_size=9)), int)
-    same(rows.rows(asked), Rows(*(part[asked] for part in everything)))
+    same(rows[asked], dense[asked])
     if kind != "dense":
-        same(*(list(vars(of.windows(asked)).values()) for of in (rows, frames)))
+        same(vars(rows.windows(asked)), vars(frames.windows(asked)))
+        assert rows.problem() == frames.problem()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_padded_and_chosen_frames(kind, tmp_path):
+    frames = frames_of([9, 1, 12], 4)
+    padded = Frames(frames.trajectories, 4, padded=True)
+    part = padded.only(np.arange(22) % 3 == 0)
+    vectors = vectors_for(frames)
+    rows = READERS[kind](WRITERS[kind](tmp_path / "file", part, vectors), vectors)
+    same(rows[np.arange(8)], DenseFrames(part, vectors)[np.arange(8)])
 
 
 def test_a_user_of_25_ratings_gives_15_rows(tmp_path):
     frames = frames_of([25], 10)
-    rows = DenseFile(write_dense(tmp_path / "a.h5", frames, vectors_for(frames, 128))).rows(slice(None))
-    assert rows.state.shape == rows.next_state.shape == (15, 1290)
-    assert rows.action.shape == (15, 128)
-    assert rows.done.tolist() == 14 * [False] + [True]
-    assert np.array_equal(rows.next_state[:-1], rows.state[1:])
+    batch = DenseFile(write_dense(tmp_path / "a.h5", frames, vectors_for(frames, 128))).batch(slice(None))
+    assert batch["state"].shape == batch["next_state"].shape == (15, 1290)
+    assert batch["action"].shape == (15, 128)
+    assert batch["done"].tolist() == 14 * [False] + [True]
+    assert np.array_equal(batch["next_state"][:-1], batch["state"][1:])
 
 
 def test_the_layout_is_recnns_and_its_compact_form_takes_under_five_percent(tmp_path):
@@ -107,10 +124,10 @@ def test_anybodys_file_in_recnns_layout(tmp_path):
         file["reward"] = np.arange(-3, 3, dtype=np.int64)[:, None]
         file["done"] = np.array([0, 0, 1, 0, 0, 1.0])[:, None]
         file["more"] = 1
-    rows = DenseFile(tmp_path / "theirs.hdf5").rows([5, 0, 5])
-    assert np.array_equal(rows.state, parts["state"][[5, 0, 5]])
-    assert rows.reward.tolist() == [2, -3, 2]
-    assert rows.done.tolist() == [True, False, True]
+    batch = DenseFile(tmp_path / "theirs.hdf5")[[5, 0, 5]]
+    assert np.array_equal(batch["state"], parts["state"][[5, 0, 5]])
+    assert batch["reward"].tolist() == [2, -3, 2]
+    assert batch["done"].tolist() == [True, False, True]
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -121,17 +138,18 @@ def test_a_data_loader_takes_it(kind, workers, tmp_path):
     frames = frames_of([30, 40], 5)
     vectors = vectors_for(frames)
     rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors), vectors)
-    first = rows[0]  # the file is open before the workers are forked
-    batches = [*DataLoader(rows, batch_size=8, num_workers=workers, collate_fn=lambda batch: batch)]
-    same(Rows(*map(np.concatenate, zip(*batches, strict=True))), dense_rows(frames.windows(np.arange(60)), vectors))
-    same(first, Rows(*(part[0] for part in batches[0])))
+    dense, order = DenseFrames(frames, vectors), Batches(60, 8, seed=4)
+    same(rows[0], dense[0])  # the file is open before the workers are forked
+    for options in ({"sampler": order, "batch_size": None}, {"batch_size": 8}):
+        loaded = [DataLoader(source, num_workers=workers, **options) for source in (rows, dense)]
+        same(*(joined({key: value.numpy() for key, value in batch.items()} for batch in loader) for loader in loaded))
 
 
 @pytest.mark.parametrize("kind", WRITERS)
 def test_pickled_it_reads_on(kind, tmp_path):
     frames = frames_of([9], 2)
     rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
-    same(pickle.loads(pickle.dumps(rows)).rows([3, 1]), rows.rows([3, 1]))
+    same(pickle.loads(pickle.dumps(rows))[[3, 1]], rows[[3, 1]])
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -139,13 +157,10 @@ def test_frames_that_are_not_there(kind, tmp_path):
     frames = frames_of([9], 2)
     rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
     for number in (7, -1):
-        with pytest.raises(InvalidInput, match=rf"frame {number}; allowed: 0 to 6"):
-            rows.rows([0, number])
-    with pytest.raises(IndexError, match="frame 7; allowed: 0 to 6"):
-        rows[7]
+        with pytest.raises(InvalidInput, match=rf"frame {number} was asked for; allowed: 0\.\.6"):
+            rows[[0, number]]
     with pytest.raises(InvalidInput, match="size = 0; allowed: 1 or more"):
         next(rows.slices(0))
-    same(rows[-1], rows[6])
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -208,7 +223,7 @@ def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path):
     with pytest.raises(DataError, match="has no data set 'state'"):
         DenseFile(compact)
     with h5py.File(compact, "a") as file:
-        del file.attrs["n_items"]
+        del file.attrs["n_items"], file.attrs["lowest"], file.attrs["highest"]
     with pytest.raises(DataError, match=r"and says nothing; allowed: items and ratings \[N, f \+ 1\]"):
         CompactFile(compact)
 
@@ -220,18 +235,21 @@ def test_embeddings_of_another_catalogue(kind, tmp_path):
     with pytest.raises(InvalidInput, match=r"embeddings have shape \(6, 3\); allowed: \[7, d\]"):
         READERS[kind](path, np.zeros((6, 3)))
     with pytest.raises(InvalidInput, match="open the file with embeddings"):
-        READERS[kind](path, None).rows([0])
+        READERS[kind](path, None).batch([0])
 
 
 @pytest.mark.parametrize("write", [write_dense, lambda path, *rest: write_minari("a-v0", *rest)])
 def test_an_item_without_a_vector(write, tmp_path, monkeypatch):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    frames = frames_of([9], 2)
+    frames = frames_of([90], 2)
     vectors = vectors_for(frames)
     vectors[[2, 5]] = np.nan
-    with pytest.raises(InvalidInput, match="item 2 has no finite vector, one of 2 such items"):
+    with pytest.raises(InvalidInput, match="item 2 has no finite embedding, one of 2 of the items"):
         write(tmp_path / "file", frames, vectors)
     assert not [*tmp_path.iterdir()]
+    rows = CompactFile(write_compact(tmp_path / "file", frames), vectors)
+    with pytest.raises(InvalidInput, match=r"item number [25] has no finite embedding"):
+        rows.batch(slice(None))
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -286,7 +304,7 @@ def test_a_disk_that_fills_up(kind, most, tmp_path):
     assert not [*target.iterdir()]
 
 
-@pytest.mark.parametrize("action", ["embedding", "item"])
+@pytest.mark.parametrize("action", ["embedding", "index"])
 def test_minari_reads_the_episodes_of_the_users(action, tmp_path, monkeypatch):
     import minari
 
@@ -299,20 +317,29 @@ def test_minari_reads_the_episodes_of_the_users(action, tmp_path, monkeypatch):
     dataset = minari.load_dataset("films/small-v0")
     assert dataset.total_episodes == 3
     assert dataset.total_steps == len(frames) == 15 + 2 + 1
-    first = 0
+    dense, first = DenseFrames(frames, vectors, action), 0
     for episode in dataset.iterate_episodes():
-        count = len(episode.rewards)
-        windows = frames.windows(np.arange(first, first + count))
-        rows, first = dense_rows(windows, vectors), first + count
-        assert np.array_equal(episode.observations[:-1], rows.state)
-        assert np.array_equal(episode.observations[1:], rows.next_state)
-        assert np.array_equal(episode.actions, rows.action if action == "embedding" else windows.items[:, -1])
-        assert np.array_equal(episode.rewards, rows.reward)
-        assert np.array_equal(episode.terminations, rows.done)
+        batch, first = dense[np.arange(first, first + len(episode.rewards))], first + len(episode.rewards)
+        assert np.array_equal(episode.observations[:-1], batch["state"])
+        assert np.array_equal(episode.observations[1:], batch["next_state"])
+        assert np.array_equal(episode.actions, batch["action"])
+        assert np.array_equal(episode.rewards, batch["reward"])
+        assert np.array_equal(episode.terminations, batch["done"])
         assert not episode.truncations.any()
         assert all(map(dataset.observation_space.contains, episode.observations))
         assert all(map(dataset.action_space.contains, episode.actions))
     assert first == len(frames)
+
+
+def test_a_part_of_a_log_is_truncated_where_the_users_go_on(tmp_path, monkeypatch):
+    import minari
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    frames = frames_of([8, 6], 2)
+    part = frames.only(np.isin(np.arange(14), [2, 3, 5, 7, 11, 12]))
+    write_minari("part-v0", part, vectors_for(frames))
+    ends = [(len(e.rewards), e.terminations[-1], e.truncations[-1]) for e in minari.load_dataset("part-v0")]
+    assert ends == [(2, False, True), (1, False, True), (1, True, False), (2, False, True)]
 
 
 def test_minari_says_what_it_cannot_do(tmp_path, monkeypatch):

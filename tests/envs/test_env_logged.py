@@ -412,6 +412,19 @@ def test_rewards_of_recnn_and_embeddings(three_users, tmp_path):
     assert sorted(mapped) == sorted(np.concatenate([2 * (ratings - 2.5) for _, ratings in users.values()]))
 
 
+def test_vectors_by_id_and_vectors_made_of_the_data_set(tmp_path):
+    from smartrec.data.embeddings import embed, write_vectors
+
+    dataset = load(write_log(tmp_path / "log.csv", np.arange(60) // 6, np.arange(60) % 11 + 5, np.arange(60) % 5 + 1))
+    vectors = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
+    write_vectors(tmp_path / "vectors.npz", dataset.items.ids, vectors)
+    options = {"dataset": str(tmp_path / "log.csv"), "frame_size": 2}
+    env = LoggedEnv(**options, embeddings=str(tmp_path / "vectors.npz"))
+    assert np.array_equal(env.problem.item_features, vectors)
+    assert np.array_equal(LoggedEnv(**options, embeddings="auto").problem.item_features, embed(dataset).vectors)
+    assert LoggedEnv(**options).problem.item_features is None
+
+
 def test_where_movielens_20m_is_missing_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SMARTREC_DATA", str(tmp_path))
     with pytest.raises(DataNotFound, match=r"'ml-20m' is not on this machine.*smartrec data fetch ml-20m"):
@@ -443,7 +456,7 @@ def test_embeddings_that_cannot_be(tmp_path):
     with pytest.raises(DataError, match=r"no sound .npy file"):
         LoggedVectorEnv(embeddings=str(tmp_path / "text.npy"))
     np.save(tmp_path / "few.npy", np.zeros((3, 2)))
-    with pytest.raises(InvalidInput, match=r"embeddings have shape \(3, 2\); allowed: \[100, d\]"):
+    with pytest.raises(InvalidInput, match=r"vectors \(3, 2\) for 100 ids; allowed: one row an id"):
         LoggedVectorEnv(embeddings=str(tmp_path / "few.npy"))
 
 
