@@ -254,7 +254,7 @@ def test_its_observations_are_those_of_frames(three_users):
 def test_an_agent_that_learnt_from_frames_acts_here(three_users):
     path, _ = three_users
     frames = Frames(Trajectories.of(load(path).interactions), 10)
-    agent = smartrec.agents.make("dqn", frames.problem(), seed=0)
+    agent = smartrec.agents.make("dqn", frames.problem(), seed=0, epochs=1)
     agent.fit(frames.transitions(np.arange(len(frames))))
     envs = gym.make_vec(LOGGED, num_envs=2, dataset=path)
     assert np.isfinite(smartrec.evaluation.run(agent, envs, seed=0, steps=20).metrics["loop"])
@@ -357,6 +357,7 @@ def test_recommenders_know_the_users():
     smartrec.evaluation.run(agent, envs, seed=0, steps=100)
 
 
+@pytest.mark.slow
 def test_stable_baselines3_learns(tmp_path):
     import torch
     from stable_baselines3 import PPO
