@@ -35,16 +35,11 @@ class Stand:
     no_click: float
     click: float
 
-    def expected(self, users: IntArray, items: IntArray) -> FloatArray:
-        """Return what the answers of ``users`` [N] to ``items`` [N] are worth on average, float [N]."""
-        clicks = self.model.probability(users, items[:, None], State())[:, 0]
-        worth: FloatArray = self.no_click + (self.click - self.no_click) * clicks
-        return worth
-
-    def answer(self, users: IntArray, items: IntArray, dice: FloatArray) -> FloatArray:
-        """Return what the answers are worth, float32 [N], by uniforms [N]."""
-        clicks = dice < self.model.probability(users, items[:, None], State())[:, 0]
-        return np.where(clicks, self.click, self.no_click).astype(np.float32)
+    def answer(self, users: IntArray, items: IntArray, dice: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return what the answers of ``users`` [N] to ``items`` [N] are worth, by uniforms [N], and on average."""
+        probability = self.model.probability(users, items[:, None], State())[:, 0]
+        answers = np.where(dice < probability, self.click, self.no_click).astype(np.float32)
+        return answers, self.no_click + (self.click - self.no_click) * probability
 
 
 @dataclass(frozen=True, eq=False)

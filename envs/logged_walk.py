@@ -90,10 +90,9 @@ class Walk:
         answers = ratings
         if log.stand is not None:
             users, step = log.users[self._walker], self.rows - log.first[self._walker]
-            dice = uniforms(self._entropy, 0, self.visit, step)
+            answer, mean = log.stand.answer(users, items, uniforms(self._entropy, 0, self.visit, step))
             lived = items
-            answers = np.where(matched, ratings, log.stand.answer(users, items, dice))
-            expected = np.where(matched, ratings, log.stand.expected(users, items))
+            answers, expected = np.where(matched, ratings, answer), np.where(matched, ratings, mean)
         for history, newest in ((self._items, lived), (self._responses, answers)):
             history[:, :-1] = history[:, 1:]
             history[:, -1] = newest
