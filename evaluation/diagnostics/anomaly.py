@@ -4,7 +4,8 @@
 number, so that no coordinate gains weight) of what it learnt from: scores of different embeddings compare.
 
 Source: RecNN's detector, 128-64-32-64-128 with ReLU and batch normalisation. Departures: (1) the last layer is linear,
-so that negative numbers can be rebuilt; (2) the centring and scaling above; (3) where it stops is decided by vectors that it does not learn from.
+so that negative numbers can be rebuilt; (2) the centring and scaling above; (3) where it stops is decided by vectors
+that it does not learn from.
 """
 
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ def pairs_figure(found: Sequence[Pairs]) -> "Figure":
 
 def overlap_figure(found: Overlap) -> "Figure":
     """Draw which share of their items each two actions have in common, and how far apart they are."""
-    figure = _figure(10.0, 4.4)
+    figure = _figure(10.0, 4.9)
     left, right = figure.subplots(1, 2)
     k = found.items.shape[1]
     _matrix(figure, left, found.shared, f"share of the top {k} in common", (0.0, 1.0))
