@@ -7,7 +7,7 @@ answer is learnt from that was given after any that is predicted.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from smartrec.core.config import require
 from smartrec.core.errors import InvalidInput
 from smartrec.data import by_time, load
 from smartrec.data.interactions import Dataset, Interactions
+from smartrec.data.steps import map_ratings
 from smartrec.data.trajectories import Trajectories
 
 
@@ -35,7 +36,8 @@ class Protocol:
         validation: Whether to ask about the end of what would be learnt from, and leave the last answers alone: for
             choosing options.
         epochs: Times that frames are learnt from, for agents that learn from frames, >= 1.
-        batch: Frames a gradient step, >= 1.
+        batch: Frames a gradient step, >= 1; agents that need whole visits get 10 users.
+        discount: Of future reward, for agents that learn from frames, 0..1.
     """
 
     dataset: str
@@ -47,10 +49,12 @@ class Protocol:
     validation: bool = False
     epochs: int = 10
     batch: int = 256
+    discount: float = 0.9
 
     def __post_init__(self) -> None:
         require(1 <= self.k <= 62, "k", self.k, "1 to 62 items")
         require(0 < self.test_share < 1, "test_share", self.test_share, "between 0 and 1")
+        require(0 <= self.discount <= 1, "discount", self.discount, "0 to 1")
         for name in ("frame_size", "windows", "epochs", "batch"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "a whole number >= 1")
 
@@ -121,7 +125,7 @@ def questions(log: Interactions, positive: float, protocol: Protocol) -> list[Qu
 
 def reward_of(log: Interactions) -> Interactions:
     """Return the log with ratings as rewards, ``2 (rating - 2.5)``: 0.5 becomes -4 and 5 becomes 5."""
-    return replace(log, ratings=2 * (log.ratings - 2.5))
+    return map_ratings(log, scale=None)
 
 
 def counts_of(log: Interactions) -> IntArray:

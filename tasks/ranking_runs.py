@@ -6,7 +6,7 @@ who clicked what (a like is a click) and sees the user's number. A new row is a 
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,13 +23,17 @@ from smartrec.core.errors import InvalidConfig
 from smartrec.core.problem import Problem
 from smartrec.core.provenance import code_of
 from smartrec.core.transitions import Transitions
+from smartrec.data.batches import Batches
+from smartrec.data.embeddings import embed
+from smartrec.data.frames import Frames
 from smartrec.data.interactions import Dataset, Interactions
+from smartrec.data.trajectories import Trajectories
 from smartrec.evaluation.ranking import coverage, diversity, novelty, popularity, rank
 from smartrec.evaluation.ranking_table import BASELINE, LEARNER, RankingRecord, packed
 from smartrec.evaluation.record import checkout, versions
 from smartrec.evaluation.store import RunKey
 from smartrec.tasks.base import Contender
-from smartrec.tasks.ranking import Protocol, Question, ask, counts_of, settings
+from smartrec.tasks.ranking import Protocol, Question, ask, counts_of, reward_of, settings
 from smartrec.tasks.runner import agent_seed
 
 BASELINES = (
@@ -40,7 +44,20 @@ BASELINES = (
     Contender("ease", "ease"),
     Contender("bpr", "bpr"),
 )
-DEEP: tuple[Contender, ...] = ()
+DEEP = (
+    Contender("td3", "td3"),
+    Contender("ddpg", "ddpg"),
+    Contender("sac", "sac"),
+    Contender("bcq", "bcq"),
+    Contender("discrete_bcq", "discrete_bcq"),
+    Contender("dqn", "dqn"),
+    Contender("reinforce", "reinforce", {"correction": "none"}),
+    Contender("reinforce (off-policy)", "reinforce", {"correction": "off_policy"}),
+    Contender("reinforce (top-K)", "reinforce", {"correction": "top_k", "k": 10}),
+)
+
+USERS_A_BATCH = 10
+"""Of agents that learn from whole visits."""
 
 
 def rows_of(names: Sequence[str], options: dict[str, Any]) -> list[Contender]:
@@ -154,7 +171,7 @@ def figures_of(dataset: Dataset, found: tuple[Question, ...], lists: list[IntArr
 def learnt(row: Contender, dataset: Dataset, question: Question, protocol: Protocol, seed: int) -> Agent:
     """Return an agent that learnt from what was before a window."""
     if hasattr(agent_class(row.agent), "learn"):
-        raise NotImplementedError
+        return _learnt_from_frames(row, dataset, question, protocol, seed)
     log = question.train
     problem = Problem.from_spaces(
         spaces.Dict({"user": spaces.Discrete(log.n_users)}), spaces.Discrete(log.n_items), discount=0.0
@@ -162,6 +179,20 @@ def learnt(row: Contender, dataset: Dataset, question: Question, protocol: Proto
     agent = agents.make(row.agent, problem, seed=seed, **row.config)
     agent.fit(clicks_of(log, dataset.positive))
     return agent
+
+
+def _learnt_from_frames(row: Contender, dataset: Dataset, question: Question, protocol: Protocol, seed: int) -> Agent:
+    frames = Frames(Trajectories.of(reward_of(question.train)), protocol.frame_size)
+    vectors = embed(replace(dataset, interactions=question.train)).vectors
+    agent: Any = agents.make(row.agent, frames.problem(vectors, protocol.discount), seed=seed, **row.config)
+    if agent.tags.whole_visits:
+        order = Batches.of_users(frames.user_ends, USERS_A_BATCH, seed)
+    else:
+        order = Batches(len(frames), protocol.batch, seed)
+    for epoch in range(protocol.epochs):
+        for rows in order.at(epoch):
+            agent.learn(frames.transitions(rows))
+    return agent  # type: ignore[no-any-return]
 
 
 def clicks_of(log: Interactions, positive: float) -> Transitions:
