@@ -27,6 +27,7 @@ class Tags:
         vectors: Acts in a Box space.
         memory: Keeps something per lane, cleared by ``first``.
         learns_from_logs: ``fit`` learns from logged transitions.
+        whole_visits: ``learn`` wants all steps of a visit in one batch.
         propensities: ``Decision.log_probability`` is always known.
         counts: All that it learns from are clicks and showings by item, kept in ``counts``, a ``Counts``.
         in_order: Needs all feedback, in order; the loop then refuses delay and loss.
@@ -38,6 +39,7 @@ class Tags:
     vectors: bool = False
     memory: bool = False
     learns_from_logs: bool = False
+    whole_visits: bool = False
     propensities: bool = False
     counts: bool = False
     in_order: bool = False

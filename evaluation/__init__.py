@@ -4,11 +4,12 @@ from smartrec.evaluation.episodes import mean_return
 from smartrec.evaluation.intervals import Interval, mean_interval
 from smartrec.evaluation.loop import run
 from smartrec.evaluation.metrics import METRICS
-from smartrec.evaluation.plots import curves, save_figure
+from smartrec.evaluation.plots import curves, save_figure, training_curves
 from smartrec.evaluation.record import RunRecord
 from smartrec.evaluation.similarity import Similarity, detection_score, kl_score, ks_score, table_similarity
 from smartrec.evaluation.store import RecordStore, read_records
 from smartrec.evaluation.table import Leaderboard, leaderboard, markdown, to_csv
+from smartrec.evaluation.training import Training, train
 
 __all__ = [
     "METRICS",
@@ -17,6 +18,7 @@ __all__ = [
     "RecordStore",
     "RunRecord",
     "Similarity",
+    "Training",
     "curves",
     "detection_score",
     "kl_score",
@@ -30,4 +32,6 @@ __all__ = [
     "save_figure",
     "table_similarity",
     "to_csv",
+    "train",
+    "training_curves",
 ]

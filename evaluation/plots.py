@@ -1,7 +1,7 @@
 """Learning curves with bands, drawn from records."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,36 @@ def curves(panels: Sequence[tuple[str, Sequence[RunRecord]]]) -> "Figure":
     names = [name for name in handles if name not in labels] + labels
     figure.legend([handles[name] for name in names], names, loc="outside lower center", ncols=beside, fontsize=8)
     for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def training_curves(points: Sequence[Mapping[str, float]], title: str = "") -> "Figure":
+    """Draw each figure of a training over its epochs, the train side beside the test side.
+
+    Args:
+        points: Of ``evaluation.training.train``, or the lines of its ``curves.jsonl``.
+        title: Of the whole.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = sorted({tag.partition("/")[2] for point in points for tag in point if "/" in tag})
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis, name in zip(axes, names, strict=False):
+        for side, style in (("train", "-"), ("test", "--")):
+            there = [(point["epoch"], point[f"{side}/{name}"]) for point in points if f"{side}/{name}" in point]
+            if there:
+                axis.plot(*zip(*there, strict=True), style, lw=1.5, label=side)
+        axis.set(title=name, xlabel="epoch")
+        axis.grid(alpha=0.25)
+        axis.legend(fontsize=8)
+    for axis in axes[len(names) :]:
         axis.set_visible(False)
     return figure
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
@@ -61,6 +61,7 @@ def train(
     higher: bool = False,
     patience: int | None = None,
     folder: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     log: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -84,6 +85,7 @@ def train(
         higher: Whether more of it is better.
         patience: Points without a better one after which training stops, >= 1; None never stops early.
         folder: Where ``last``, ``best`` and ``curves.jsonl`` go; None keeps nothing.
+        settings: Further plain values that a training which goes on must agree with, such as data and seed.
         resume: Whether to go on from ``last`` in ``folder``; ``agent`` then only says what is expected there.
         log: Folder of an event file for TensorBoard.
         progress: Called after each batch, with batches done and batches in all.
@@ -101,7 +103,7 @@ def train(
     _require_options(agent, feed, epochs, every, test, measure, watch, patience)
     require(not resume or folder is not None, "resume", resume, "False without a folder")
     started = time.perf_counter()
-    options = {"every": every, "watch": watch, "higher": higher, "batches": len(feed)}
+    options = {"every": every, "watch": watch, "higher": higher, "batches": len(feed), **(settings or {})}
     tests = [] if test is None else list(test) if isinstance(test, Iterator) else test
     kept = None if folder is None else Checkpoints(Path(folder))
     with nullcontext() if kept is None else kept.alone():

@@ -12,6 +12,7 @@ import typer
 from smartrec.core.errors import InvalidConfig, SmartRecError
 from smartrec.tasks.cli_rank import rank_command
 from smartrec.tasks.cli_recommend import demo_command, recommend_command
+from smartrec.tasks.cli_train import train_command
 from smartrec.tasks.options import parse_columns, parse_pairs
 from smartrec.version import __version__
 
@@ -28,6 +29,7 @@ app.add_typer(data_app, name="data")
 app.command("rank")(rank_command)
 app.command("recommend")(recommend_command)
 app.command("demo")(demo_command)
+app.command("train")(train_command)
 
 Pairs = Annotated[
     list[str] | None,

@@ -89,9 +89,18 @@ def print_record(record: RunRecord) -> None:
     print_pairs(f"{record.label} on {record.environment}, seed {record.seed}", rows)
 
 
+def point_text(point: dict[str, float]) -> str:
+    """Return a point of a training's curves in a line."""
+    figures = " ".join(f"{name} {value:.4g}" for name, value in point.items() if "/" in name)
+    return f"batch {point['batch']:,} epoch {point['epoch']:.2f}: {figures}"
+
+
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Any]:
-    """Yield a function that counts one more done: a bar on a terminal, silent in a log."""
+    """Yield a function that counts one more done: a bar on a terminal, silent in a log.
+
+    Called with two numbers, it takes the first for how many are done.
+    """
     if total == 0 or not sys.stderr.isatty():
         yield lambda *_: None
         return
@@ -100,4 +109,11 @@ def progress(total: int, what: str) -> Iterator[Any]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=total)
-        yield lambda *_: bar.advance(task)
+
+        def tick(*counts: Any) -> None:
+            if len(counts) == 2:
+                bar.update(task, completed=counts[0])
+            else:
+                bar.advance(task)
+
+        yield tick

@@ -132,7 +132,7 @@ class Reinforce(Agent):
         cadence: How many transitions there were.
     """
 
-    tags: ClassVar[Tags] = Tags(learns_from_logs=True, propensities=True, extra="deep")
+    tags: ClassVar[Tags] = Tags(learns_from_logs=True, whole_visits=True, propensities=True, extra="deep")
     Config = ReinforceConfig
 
     def __init__(self, problem: Problem, config: ReinforceConfig | None = None, *, seed: int) -> None:
