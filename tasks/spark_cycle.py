@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from smartrec.agents.base import Agent
-from smartrec.core.arrays import Array, IntArray
+from smartrec.core.arrays import Array, FloatArray, IntArray
 from smartrec.core.config import require
 from smartrec.core.decision import Decision
 from smartrec.core.errors import InvalidConfig
@@ -34,7 +34,15 @@ ROWS = (
 )
 """The log: one row a shown item. ``expected`` is the slate's expected reward, shared out evenly among its rows."""
 
-SUMS = "visits long, reward double, expected double, seconds double, shown array<long>"
+SUMS = {
+    "rows": "count(*)",
+    "reward": "sum(response)",
+    "expected": "sum(expected)",
+    "shown": "sum(int(observed))",
+    "clicks": "sum(if(observed, response, 0))",
+    "seconds": "0.0d",
+}
+"""What is added up by item, and how Spark's SQL says it; the log has no seconds."""
 
 MOST_ROWS = 20_000_000
 """Rows of an iteration that an agent which learns from rows may take to the driver, about 1 GB."""
@@ -88,67 +96,83 @@ class SparkCycle:
 
     def iterate(self, clock: int) -> Totals:
         """Serve, log and learn from iteration ``clock``; one that the log has already is only learnt from."""
-        if clock not in self.log.iterations:
-            self.log.write(self.serve(clock), clock)
-        totals = self._totals(clock)
+        totals = self.logged(clock) if clock in self.log.iterations else self._serve(clock)
         self._learn(clock, totals)
         return totals
 
-    def serve(self, clock: int) -> Any:
-        """Return the rows of an iteration as a DataFrame; they are worked out when they are needed."""
-        return self._on_workers(clock, census=False, explore=True).mapInArrow(self._server(clock), ROWS)
+    def _serve(self, clock: int) -> Totals:
+        """Serve and log an iteration in one Spark job, which adds up what it brought on the way.
+
+        The job has one stage, whose tasks Spark counts once each, however often one is tried.
+        """
+        spark, n_items = self.log.spark, self.visits.crowd.n_items
+        sums = spark.sparkContext.accumulator(np.zeros((len(SUMS), n_items)), _adding())
+        frame = self._on_workers(clock, census=False).mapInArrow(self._server(clock, sums), ROWS)
+        self.log.write(frame, clock)
+        return self._totals(sums.value)
 
     def census(self, clock: int, *, explore: bool) -> Totals:
         """Serve all users once; nothing is logged or learnt."""
-        server = _summing(self._server(clock, census=True, explore=explore), self.visits.crowd.n_items)
-        with clear_errors():
-            found = self._on_workers(clock, census=True, explore=explore).mapInArrow(server, SUMS).collect()
-        rows = np.sum([row.shown for row in found], axis=0)
-        sums = [sum(row[name] for row in found) for name in ("visits", "reward", "expected", "seconds")]
-        return Totals(int(sums[0]), sums[1], sums[2], rows, rows, np.zeros_like(rows), sums[3])
+        server = self._server(clock, None, census=True, explore=explore)
 
-    def _on_workers(self, clock: int, *, census: bool, explore: bool) -> Any:
+        def sums(batches: Iterator[Any]) -> Iterator[Any]:
+            import pyarrow as pa
+
+            for rows in server(batches):
+                yield pa.RecordBatch.from_pydict({"sums": [_sums_of(rows, n_items).ravel()]})
+
+        n_items = self.visits.crowd.n_items
+        with clear_errors():
+            found = self._on_workers(clock, census=True).mapInArrow(sums, "sums array<double>").collect()
+        return self._totals(np.sum([row.sums for row in found], axis=0).reshape(len(SUMS), -1))
+
+    def logged(self, clock: int) -> Totals:
+        """Return what the log has of an iteration, added up by Spark."""
+        functions = optional("pyspark.sql.functions", "spark", "SparkCycle")
+        sums = [functions.expr(f"{sql} as {name}") for name, sql in SUMS.items()]
+        table = self.log.read(clock).groupBy("item_idx").agg(*sums).toArrow()
+        full = np.zeros((len(SUMS), self.visits.crowd.n_items))
+        full[:, table.column("item_idx").to_numpy()] = [table.column(name).to_numpy() for name in SUMS]
+        return self._totals(full)
+
+    def _totals(self, sums: FloatArray) -> Totals:
+        settings = self.visits.settings
+        by_name = dict(zip(SUMS, sums, strict=True))
+        rows, shown, clicks = (by_name[name].astype(np.int64) for name in ("rows", "shown", "clicks"))
+        return Totals(
+            visits=int(rows.sum()) // (settings.slate_size * settings.session_length),
+            reward=float(by_name["reward"].sum()),
+            expected=float(by_name["expected"].sum()),
+            rows=rows,
+            shown=shown,
+            clicks=clicks,
+            decision_s=float(by_name["seconds"].sum()),
+        )
+
+    def _on_workers(self, clock: int, *, census: bool) -> Any:
         chunks, spark = self.visits.chunks(census), self.log.spark
-        parts = min(chunks, 2 * spark.sparkContext.defaultParallelism)
-        return spark.range(0, chunks, 1, parts)
+        return spark.range(0, chunks, 1, min(chunks, 2 * spark.sparkContext.defaultParallelism))
 
     @cached_property
     def _world(self) -> Any:
         return self.log.spark.sparkContext.broadcast(self.visits)
 
-    def _server(self, clock: int, *, census: bool = False, explore: bool = True) -> Callable[..., Iterator[Any]]:
-        world, agent, seed = self._world, self.agent, self._seed
+    def _server(
+        self, clock: int, sums: Any, *, census: bool = False, explore: bool = True
+    ) -> Callable[[Iterator[Any]], Iterator[Any]]:
+        world, agent, seed, n_items = self._world, self.agent, self._seed, self.visits.crowd.n_items
 
         def serve(batches: Iterator[Any]) -> Iterator[Any]:
             for batch in batches:
                 for chunk in batch.column(0).to_pylist():
                     # Every chunk meets the agent with a stream of its own, whoever works it out.
                     agent.rng = np.random.default_rng([seed, clock, chunk, census, explore])
-                    yield from _served(agent, world.value.serve(clock, chunk, census), explore)
+                    for rows in served(agent, world.value.serve(clock, chunk, census), explore):
+                        if sums is not None:
+                            sums.add(_sums_of(rows, n_items))
+                        yield rows
 
         return serve
-
-    def _totals(self, clock: int) -> Totals:
-        functions = optional("pyspark.sql.functions", "spark", "SparkCycle")
-        sums = (
-            "count(*) as rows",
-            "sum(response) as reward",
-            "sum(expected) as expected",
-            "sum(int(observed)) as shown",
-            "sum(if(observed, response, 0)) as clicks",
-        )
-        table = self.log.read(clock).groupBy("item_idx").agg(*map(functions.expr, sums)).toArrow()
-        items = table.column("item_idx").to_numpy()
-
-        def by_item(name: str, kind: type = np.int64) -> Array:
-            full: Array = np.zeros(self.visits.crowd.n_items, kind)
-            full[items] = table.column(name).to_numpy()
-            return full
-
-        rows, settings = by_item("rows"), self.visits.settings
-        visits = int(rows.sum()) // (settings.slate_size * settings.session_length)
-        reward, expected = float(by_item("reward").sum()), float(by_item("expected", float).sum())
-        return Totals(visits, reward, expected, rows, by_item("shown"), by_item("clicks"))
 
     def _learn(self, clock: int, totals: Totals) -> None:
         if not self.agent.tags.counts:
@@ -206,7 +230,7 @@ def transitions_of(columns: dict[str, Array], visits: Visits, clock: int) -> Tra
     )
 
 
-def _served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
+def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
     """Serve visits from beginning to end, and return a batch of rows a step; the seconds in ``act`` are beside it."""
     import pyarrow as pa
 
@@ -237,24 +261,30 @@ def _served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
         step += 1
 
 
-def _summing(serve: Callable[..., Iterator[Any]], n_items: int) -> Callable[..., Iterator[Any]]:
-    """Return a function that serves and returns sums alone, one row a batch."""
-
-    def sums(batches: Iterator[Any]) -> Iterator[Any]:
-        import pyarrow as pa
-
-        for rows in serve(batches):
-            columns = {name: rows.column(name).to_numpy(zero_copy_only=False) for name in rows.schema.names}
-            found = {
-                "visits": int(((columns["step"] == 0) & (columns["position"] == 0)).sum()),
-                "reward": float(columns["response"].sum()),
-                "expected": float(columns["expected"].sum()),
-                "seconds": float(rows.schema.metadata[b"seconds"]),
-                "shown": np.bincount(columns["item_idx"], minlength=n_items),
-            }
-            yield pa.RecordBatch.from_pydict({name: [value] for name, value in found.items()})
-
+def _sums_of(rows: Any, n_items: int) -> FloatArray:
+    """Return the sums of a batch of rows by item, float [6, I]."""
+    items, response, observed, expected = (
+        rows.column(name).to_numpy(zero_copy_only=False) for name in ("item_idx", "response", "observed", "expected")
+    )
+    sums = np.zeros((len(SUMS), n_items))
+    weights = (None, response, expected, observed, response * observed)
+    sums[:-1] = [np.bincount(items, weight, n_items) for weight in weights]
+    sums[-1, 0] = float(rows.schema.metadata[b"seconds"])
     return sums
+
+
+def _adding() -> Any:
+    """Return how Spark adds up arrays from its workers."""
+    param: Any = optional("pyspark.accumulators", "spark", "SparkCycle").AccumulatorParam
+
+    class Adding(param):  # type: ignore[misc]
+        def zero(self, value: FloatArray) -> FloatArray:
+            return np.zeros_like(value)
+
+        def addInPlace(self, one: FloatArray, other: FloatArray) -> FloatArray:  # noqa: N802 (Spark's name)
+            return one + other
+
+    return Adding()
 
 
 def _nothing(clock: int) -> Transitions:

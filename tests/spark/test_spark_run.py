@@ -16,7 +16,7 @@ from smartrec.envs.spark.log import IterationLog
 from smartrec.evaluation import run as run_here
 from smartrec.tasks.runner import agent_seed
 from smartrec.tasks.spark import run
-from smartrec.tasks.spark_cycle import SparkCycle, Totals, _served, transitions_of
+from smartrec.tasks.spark_cycle import SparkCycle, Totals, served, transitions_of
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -42,7 +42,7 @@ def by_hand(task, seed):
 
     def serve(clock, census, explore):
         agent.rng = np.random.default_rng([of_agent, clock, 0, census, explore])
-        (batch,) = _served(agent, visits_of.serve(clock, 0, census), explore)
+        (batch,) = served(agent, visits_of.serve(clock, 0, census), explore)
         return {name: batch.column(name).to_numpy(zero_copy_only=False) for name in batch.schema.names}
 
     clicks = []
@@ -86,10 +86,18 @@ def test_the_log_is_the_same_however_the_work_is_cut(spark, tmp_path, monkeypatc
     monkeypatch.setattr(
         SparkCycle,
         "_on_workers",
-        lambda self, clock, *, census, explore: spark.range(self.visits.chunks(census)).repartition(3),
+        lambda self, clock, *, census: spark.range(self.visits.chunks(census)).repartition(3),
     )
     second = run(smartrec.agents.make("ucb", envs, seed=1), envs, spark=spark, seed=2, folder=str(tmp_path / "b"))
     np.testing.assert_array_equal(rows(spark, tmp_path / "a"), rows(spark, tmp_path / "b"))
+    # What the workers added up on the way is what the log holds.
+    log = IterationLog(spark, str(tmp_path / "a"), resume=True)
+    base = envs.unwrapped
+    cycle = SparkCycle(smartrec.agents.make("ucb", envs, seed=1), visits.Visits(base.crowd, base.settings, 0), log, 0)
+    read = [cycle.logged(clock) for clock in (1, 2, 3)]
+    assert sum(totals.reward for totals in read) == pytest.approx(600 * first.metrics["loop"])
+    assert sum(totals.expected for totals in read) == pytest.approx(200 * sum(first.column("expected")))
+    assert 0 < sum(totals.shown.sum() for totals in read) < 1800
     assert first.metrics["final"] == second.metrics["final"]
     np.testing.assert_allclose(first.curve, second.curve)
 
