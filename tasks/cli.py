@@ -197,13 +197,25 @@ def leaderboard_command(
     world: Pairs = None,
     columns: Columns = None,
     out: Annotated[Path, typer.Option(help="Folder for records, tables and the plot.")] = Path("results/leaderboard"),
+    engine: Annotated[str, typer.Option(help="numpy, or spark: the same protocol on Spark.")] = "numpy",
+    master: Annotated[str, typer.Option(help="Of Spark: local[2], spark://host:7077, yarn, ...")] = "local[*]",
+    logs: Annotated[
+        str, typer.Option(help="Of Spark: path or URL for the logs, which all workers reach; default: OUT/logs.")
+    ] = "",
 ) -> None:
     """Run agents on tasks over seeds; print and write who wins. Interrupted, it goes on where it stopped."""
+    from smartrec.core.config import require
+    from smartrec.core.spark import session
     from smartrec.tasks import board
-    from smartrec.tasks.runner import jobs_of, run_all
+    from smartrec.tasks.runner import Engine, jobs_of, run_all
     from smartrec.tasks.show import print_leaderboard, progress
 
+    require(engine in ("numpy", "spark"), "--engine", engine, "numpy, spark")
+    require(engine == "numpy" or jobs == 1, "--jobs", jobs, "1 on Spark, which shares out the work itself")
     store = board.open_store(out)
+    place = Engine(master, logs or str(out.resolve() / "logs")) if engine == "spark" else None
+    if place is not None:
+        session(master)  # what is wrong with it shows before anything runs
     options = _world_options(world, columns)
     entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options, deep=deep)
     numbers = range(first_seed, first_seed + seeds)
@@ -211,7 +223,7 @@ def leaderboard_command(
     try:
         with store.alone():
             for entry in entries:
-                todo, before = jobs_of(entry.task, entry.setting, entry.contenders, numbers), len(store.records)
+                todo, before = jobs_of(entry.task, entry.setting, entry.contenders, numbers, place), len(store.records)
                 with progress(len(todo), entry.title) as tick:
                     records = run_all(todo, store, jobs, tick)
                 tables.append((entry, board.table_of(entry, records), records))

@@ -109,7 +109,9 @@ class Recommender:
     def __init__(self, agent: Agent, shelf: Shelf) -> None:
         self.agent, self.shelf = agent, shelf
         self._ids = Vocabulary([id_text(own) for own in shelf.ids])
-        history = agent.problem.observation_space["history_items"]
+        seen = agent.problem.observation_space
+        assert isinstance(seen, spaces.Dict)
+        history = seen["history_items"]
         assert isinstance(history, spaces.MultiDiscrete)
         self.frame_size = len(history.nvec)
         self._takes_short = int(history.nvec[0]) == agent.items + 1

@@ -34,6 +34,19 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
+class Engine:
+    """Spark instead of this process.
+
+    Attributes:
+        master: Where it runs, such as ``local[2]``.
+        folder: Path or URL under which every run has its log, in a folder named by the run's key.
+    """
+
+    master: str
+    folder: str
+
+
+@dataclass(frozen=True)
 class Job:
     """One run of a leaderboard: plain values, so that another process can do it.
 
@@ -42,21 +55,27 @@ class Job:
         setting: Of the task.
         contender: The agent.
         seed: Of the world; the agent's own is derived from it.
+        engine: Where it runs.
     """
 
     task: str
     setting: Setting
     contender: Contender
     seed: int
+    engine: "Engine | None" = None
 
     def key(self) -> str:
         """Return the digest of the ``RunKey`` of the record that this job makes."""
         task, envs, oracle = _world(self.task, self.setting)
         cls = agent_class(self.contender.agent)
         config = to_dict(from_dict(cls.Config, self.contender.config, f"agent {self.contender.agent}"))
+        options = {**self.setting.options, "num_envs": envs.num_envs}
+        if self.engine is not None:
+            del options["num_envs"]
+            options["engine"] = "spark"
         return RunKey(
             task.environment,
-            {**self.setting.options, "num_envs": envs.num_envs},
+            options,
             oracle,
             f"{cls.__module__}:{cls.__qualname__}",
             digest(config),
@@ -70,6 +89,8 @@ class Job:
         _, envs, _ = _world(self.task, self.setting)
         seed = agent_seed(self.seed)
         agent = agents.make(self.contender.agent, envs, seed=seed, **self.contender.config)
+        if self.engine is not None:
+            return _run_on_spark(self, agent, envs, self.engine)
         return run(agent, envs, seed=self.seed, label=self.contender.label, agent_seed=seed)
 
 
@@ -87,10 +108,16 @@ class Runnable(Protocol):
         """Do the run."""
 
 
-def jobs_of(task: Task, setting: Setting, contenders: Sequence[Contender], seeds: Sequence[int]) -> list[Job]:
+def jobs_of(
+    task: Task,
+    setting: Setting,
+    contenders: Sequence[Contender],
+    seeds: Sequence[int],
+    engine: Engine | None = None,
+) -> list[Job]:
     """Return a job for each different contender and seed."""
     different = [row for number, row in enumerate(contenders) if row not in contenders[:number]]
-    return [Job(task.name, setting, contender, seed) for contender in different for seed in seeds]
+    return [Job(task.name, setting, contender, seed, engine) for contender in different for seed in seeds]
 
 
 def run_job(job: Runnable) -> RunRecord:
@@ -116,6 +143,22 @@ def saved(agent: Agent, folder: Path | None) -> Iterator[None]:
         raise Diverged(f"{error}. The agent, as it was before, is in {folder}") from None
     if folder is not None:
         agent.save(folder)
+
+
+def _run_on_spark(job: Job, agent: agents.Agent, envs: Any, engine: Engine) -> RunRecord:
+    from smartrec.core.spark import session
+    from smartrec.tasks import spark
+
+    return spark.run(
+        agent,
+        envs,
+        spark=session(engine.master),
+        seed=job.seed,
+        folder=f"{engine.folder}/{job.key()}",
+        resume=True,
+        label=job.contender.label,
+        agent_seed=agent_seed(job.seed),
+    )
 
 
 def agent_seed(seed: int) -> int:

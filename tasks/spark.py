@@ -107,7 +107,8 @@ def _identity(agent: Agent, world: RecommendationVectorEnv, seed: int, agent_see
     """Return what makes two runs the same."""
     spec, config = world.spec, to_dict(agent.config)
     options = {} if spec is None else dict(spec.kwargs)
-    options.pop("vectorization_mode", None)
+    for name in ("vectorization_mode", "num_envs"):
+        options.pop(name, None)
     return {
         "environment": "" if spec is None else spec.id,
         "options": {**options, "engine": "spark"},
