@@ -1,5 +1,6 @@
 """A log of MovieLens-20M's layout and size, made of dice: for speed and memory, never for quality."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,7 @@ def _write_ratings(path: Path, users: Any, items: Any, stars: Any, times: Any) -
     with path.open("wb") as file:
         file.write((",".join(columns) + "\n").encode())
         csv.write_csv(pa.table(columns), file, csv.WriteOptions(include_header=False, quoting_style="none"))
+
+
+if __name__ == "__main__":
+    write_log(Path(sys.argv[1]), int(sys.argv[2]))

@@ -4,7 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from smartrec.data import load
 
 ROOT = Path(__file__).parent.parent
 
@@ -71,3 +74,15 @@ def test_unknown_group_is_refused():
     done = bench("--only", "2,nine")
     assert done.returncode == 2
     assert "'nine' is no group; allowed: 1, 2," in done.stderr
+
+
+def test_the_generated_log_has_the_layout_and_the_shares_of_movielens_20m(tmp_path):
+    rows = 60_000
+    subprocess.run([sys.executable, "-m", "benchmarks.big_log", str(tmp_path), str(rows)], cwd=ROOT, check=True)
+    log = load(tmp_path).interactions
+    assert (len(log), log.n_users, log.n_items) == (rows, 415, 26_744)
+    assert np.bincount(log.users).min() >= 20
+    assert not log.repeats()
+    assert len(np.unique(log.items)) == log.n_items
+    assert np.unique(log.ratings).tolist() == [half / 2 for half in range(1, 11)]
+    assert (np.diff(log.timestamps)[np.diff(log.users) == 0] < 0).any()
