@@ -9,6 +9,7 @@ answer is learnt from that was given after any that is predicted.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -147,9 +148,10 @@ def describe(found: Sequence[Question]) -> str:
 
 
 def settings(protocol: Protocol, dataset: Dataset) -> dict[str, Any]:
-    """Return the protocol and what the data are, as plain values for a record."""
+    """Return the protocol and what the data are, as plain values for a record; of a path only its end."""
     columns = None if protocol.columns is None else [list(pair) for pair in protocol.columns]
-    return {**asdict(protocol), "columns": columns, "data": dataset.digest()}
+    name = Path(protocol.dataset).name
+    return {**asdict(protocol), "dataset": name, "columns": columns, "data": dataset.digest()}
 
 
 def _times(log: Interactions) -> IntArray:

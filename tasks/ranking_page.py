@@ -43,7 +43,7 @@ def write_page(path: Path, records: Sequence[RunRecord]) -> None:
 
 def title_of(record: RankingRecord) -> str:
     """Return the data set and what departs from the usual."""
-    name = Path(str(record.options["dataset"])).name
+    name = str(record.options["dataset"])
     return f"{name}, validation" if record.options["validation"] else name
 
 

@@ -16,6 +16,7 @@ from smartrec.core.slate import Slate
 from smartrec.data import Interactions, Vocabulary
 from smartrec.evaluation.ranking_table import RankingRecord, packed, ranking_table, unpacked
 from smartrec.evaluation.store import read_records
+from smartrec.tasks.base import Contender
 from smartrec.tasks.ranking import Protocol, ask, counts_of, questions
 from smartrec.tasks.ranking_runs import BASELINES, RankingJob, clicks_of, rows_of
 
@@ -160,6 +161,17 @@ def test_planted_tastes_are_found_and_the_table_says_so(tmp_path):
     again = RankingRecord.from_json(records[0].to_json())
     assert again == records[0]
     assert again.by_user["ndcg"].tolist() == records[0].by_user["ndcg"].tolist()
+
+
+def test_agents_that_learn_from_frames_find_planted_tastes(tmp_path):
+    pytest.importorskip("torch")
+    log = write_log(tmp_path / "log.csv", a_log())
+    protocol = Protocol(log, test_share=0.3, frame_size=5, k=5, epochs=30, batch=64, discount=0.0)
+    dataset, (question,) = ask(protocol)
+    contender = Contender("r", "reinforce", {"encoder": "gru", "rate": 0.01})
+    shown = RankingJob(protocol, contender, 0).answer(dataset, question)
+    assert ((shown + question.users[:, None]) % 2 == 0).mean() > 0.85
+    assert RankingJob(protocol, contender, 0).run().learns == "frames"
 
 
 def test_hits_survive_packing():
