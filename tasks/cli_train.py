@@ -21,7 +21,8 @@ def train_command(
     from smartrec.evaluation.plots import save_figure, training_curves
     from smartrec.evaluation.training import Point
     from smartrec.tasks.show import point_text, progress
-    from smartrec.tasks.train import prepare, read_config, run_training
+    from smartrec.tasks.train import prepare, run_training
+    from smartrec.tasks.train_config import read_config
 
     asked = read_config(config)
     prepared = prepare(asked)
@@ -43,4 +44,5 @@ def train_command(
         print(f"stopped early: {asked.watch} was no better for {asked.patience} points")
     if done.best is not None:
         print(f"best {asked.watch}: {done.best[f'test/{asked.watch}']:.4g} after batch {done.best['batch']:,}")
-    print(f"{folder} holds last/{'' if done.best is None else ', best/'}, curves.jsonl and curves.png")
+    which = "last" if done.best is None else "best"
+    print(f"{folder} holds checkpoints and curves; smartrec recommend --agent {folder} uses the {which} one")

@@ -13,7 +13,9 @@ import pytest
 from smartrec import agents
 from smartrec.core.errors import DataNotFound, InvalidConfig, InvalidInput, OutputError, UnknownName
 from smartrec.tasks.cli_train import train_command
-from smartrec.tasks.train import SplitConfig, StepsConfig, TrainConfig, prepare, read_config
+from smartrec.tasks.recommender import recommend
+from smartrec.tasks.train import hit_rate, prepare
+from smartrec.tasks.train_config import SplitConfig, StepsConfig, TrainConfig, read_config
 
 CONFIG = """
 dataset = "log.csv"
@@ -23,7 +25,7 @@ frame_size = 3
 epochs = 4
 every = 3
 batch_size = 32
-embeddings = "vectors.npy"
+embeddings = "vectors.npz"
 watch = "critic_loss"
 
 [split]
@@ -44,7 +46,7 @@ def here(tmp_path, monkeypatch):
         for when, item in enumerate(rng.permutation(12)[:11]):
             rows.append(f"u{user},i{item:02},{rng.integers(1, 11) / 2},{1000 * when + user}")
     (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
-    np.save(tmp_path / "vectors.npy", VECTORS)
+    np.savez(tmp_path / "vectors.npz", **{f"i{item:02}": vector for item, vector in enumerate(VECTORS)})
     (tmp_path / "config.toml").write_text(CONFIG)
     return tmp_path
 
@@ -152,14 +154,23 @@ def test_reinforce_gets_whole_visits_unless_told_otherwise(here):
 
 
 def test_vectors_of_the_items_are_in_their_order(here):
-    kept = prepare(config(embeddings="vectors.npy", steps=StepsConfig(most_rated=6, min_length=3), frame_size=2))
-    ids = kept.feed.frames.trajectories.item_ids.ids
-    whole = prepare(config(embeddings="vectors.npy")).feed.frames.trajectories.item_ids.ids.tolist()
-    rows = [whole.index(own) for own in ids]
-    np.testing.assert_allclose(kept.agent.problem.item_features, VECTORS[rows], rtol=1e-6)
-    np.savez(here / "by_id.npz", **{own: VECTORS[whole.index(own)] for own in whole})
-    named = prepare(config(embeddings="by_id.npz"))
-    np.testing.assert_allclose(named.agent.problem.item_features, VECTORS, rtol=1e-6)
+    steps = StepsConfig(most_rated=6, min_length=3)
+    for options, count in (({"steps": steps, "frame_size": 2}, 6), ({}, 12)):
+        made = prepare(config(embeddings="vectors.npz", **options))
+        rows = [int(own[1:]) for own in made.feed.frames.trajectories.item_ids.ids]
+        assert len(rows) == count
+        np.testing.assert_allclose(made.agent.problem.item_features, VECTORS[rows], rtol=1e-6)
+
+
+def test_the_hit_rate_counts_next_items_among_ten(here):
+    """Of 12 items, 3 in the state are left out, so 9 are left: ten recommended are all of them."""
+    frames = prepare(config()).test.frames
+    random = agents.make("random", frames.problem(), seed=0)
+    assert hit_rate(frames, 500)(random) == {"hit_rate_10": 1.0}
+
+    twelve = prepare(config(frame_size=1)).test.frames  # 11 are left, of which ten are shown
+    shown = hit_rate(twelve, 500)(agents.make("random", twelve.problem(), seed=0))["hit_rate_10"]
+    assert abs(shown - 10 / 11) < 0.1
 
 
 def test_vectors_made_here_know_nothing_of_what_is_tested_on(here):
@@ -180,14 +191,14 @@ def test_vectors_made_here_know_nothing_of_what_is_tested_on(here):
     ("changed", "error", "message"),
     [
         ({"agent": "most_popular"}, InvalidInput, "agent most_popular has no learn"),
-        ({"embeddings": "nowhere.npy"}, DataNotFound, "embeddings = 'nowhere.npy'; allowed"),
-        ({"embeddings": "small.npy"}, InvalidInput, r"shape \(3, 4\); allowed: finite numbers \[12, D\]"),
+        ({"embeddings": "nowhere.npz"}, DataNotFound, "embeddings = 'nowhere.npz'; allowed"),
+        ({"embeddings": "small.npz"}, InvalidInput, "has no vector, one of 9 of 12 items"),
         ({"embeddings": "features"}, InvalidInput, "have no features"),
         ({"frame_size": 11}, InvalidInput, "nothing is left"),
     ],
 )
 def test_what_cannot_be_had_is_named_and_nothing_is_written(here, changed, error, message):
-    np.save(here / "small.npy", VECTORS[:3])
+    np.savez(here / "small.npz", i00=VECTORS[0], i01=VECTORS[1], i02=VECTORS[2])
     with pytest.raises(error, match=message):
         prepare(config(**changed))
     assert not (here / "out").exists()
@@ -200,9 +211,10 @@ def test_the_command_trains_and_goes_on(here):
     assert "learnt from: 144 frames, 5 batches an epoch; tested on 48 frames" in done.stdout
     assert "batch 20 epoch 4.00: train/critic_loss" in done.stdout
     assert "best critic_loss: " in done.stdout
-    assert sorted(path.name for path in (here / "out").iterdir() if path.name[0] != ".") == [
-        "best", "curves.jsonl", "curves.png", "last",
-    ]  # fmt: skip
+    for name in ("best/agent.json", "last/training.json", "curves.jsonl", "curves.png"):
+        assert (here / "out" / name).is_file()
+    (here / "mine.csv").write_text("item,rating\ni01,5\ni07,0.5\n")
+    assert len(recommend(here / "out", here / "mine.csv", 4)) == 4
     assert len(list((here / "log").iterdir())) == 1
     agent = agents.load(here / "out" / "last")
     assert agent.critic.steps == 20
@@ -218,9 +230,9 @@ def test_the_command_trains_and_goes_on(here):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["td3", "reinforce"])
-def test_killed_and_resumed_is_bit_for_bit_what_was_never_killed(here, name):
-    text = CONFIG.replace('"td3"', f'"{name}"').replace("epochs = 4", "epochs = 3")
+@pytest.mark.parametrize(("name", "epochs"), [("td3", 3), ("reinforce", 12)])
+def test_killed_and_resumed_is_bit_for_bit_what_was_never_killed(here, name, epochs):
+    text = CONFIG.replace('"td3"', f'"{name}"').replace("epochs = 4", f"epochs = {epochs}")
     text = text.replace('watch = "critic_loss"', "").replace("batch_size = 32", "batch_size = 5")
     (here / "config.toml").write_text(text)
     (here / "whole.toml").write_text(text.replace('"out"', '"whole"'))
@@ -238,4 +250,4 @@ def test_killed_and_resumed_is_bit_for_bit_what_was_never_killed(here, name):
     mine, theirs = files_of(here / "out"), files_of(here / "whole")
     mine.pop("curves.png"), theirs.pop("curves.png")
     assert mine == theirs
-    assert json.loads(mine["last/training.json"])["epoch"] == 3
+    assert json.loads(mine["last/training.json"])["epoch"] == epochs
