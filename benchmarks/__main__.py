@@ -20,6 +20,7 @@ GROUPS = {
     10: ("deep:continuous", "continuous agents"),
     11: ("deep:look_up", "look-up of items"),
     12: ("logs:big_log", "a log of MovieLens-20M's size"),
+    13: ("spark:cycles", "cycles on Spark"),
 }
 NOTE = (
     "Ratios are ours to the peer's: of times where the bar is a most (<=), of speeds where it is a least (>=). Both "

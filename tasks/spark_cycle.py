@@ -88,7 +88,8 @@ class SparkCycle:
         self.agent, self.visits, self.log, self._seed = agent, visits, log, seed
         settings = visits.settings
         rows = (settings.users_per_iteration or 0) * settings.slate_size * settings.session_length
-        if not agent.tags.counts and rows > MOST_ROWS:
+        self._by_rows = not agent.tags.counts and type(agent).observe is not Agent.observe
+        if self._by_rows and rows > MOST_ROWS:
             raise InvalidConfig(
                 f"{type(agent).__name__} learns from rows on the driver, {rows:,} an iteration; allowed: at most "
                 f"{MOST_ROWS:,}. Lower users_per_iteration, or take an agent that counts, such as thompson"
@@ -175,9 +176,9 @@ class SparkCycle:
         return serve
 
     def _learn(self, clock: int, totals: Totals) -> None:
-        if not self.agent.tags.counts:
+        if self._by_rows:
             self.agent.observe(self._transitions(clock))
-        else:
+        elif self.agent.tags.counts:
             counts: Any = self.agent.counts  # type: ignore[attr-defined]
             items = np.flatnonzero(totals.shown)
             counts.add(clock, items, np.column_stack([totals.clicks[items], totals.shown[items]]))

@@ -165,15 +165,20 @@ def dataset(spark: Any, users: Array, items: Array, relevance: Array) -> Any:
     """Return rows of a log [R] as RePlay takes them."""
     import pyarrow as pa
 
+    columns = {"user_idx": users.astype(np.int32), "item_idx": items.astype(np.int32)}
+    return dataset_of(spark.createDataFrame(pa.table({**columns, "relevance": relevance.astype(np.float64)})))
+
+
+def dataset_of(rows: Any) -> Any:
+    """Return a DataFrame with user_idx, item_idx and relevance as RePlay takes it."""
     data = optional("replay.data", "spark", "RePlay")
     kinds, hints = data.FeatureType, data.FeatureHint
     columns = (
-        ("user_idx", kinds.CATEGORICAL, hints.QUERY_ID, users.astype(np.int32)),
-        ("item_idx", kinds.CATEGORICAL, hints.ITEM_ID, items.astype(np.int32)),
-        ("relevance", kinds.NUMERICAL, hints.RATING, relevance.astype(np.float64)),
+        ("user_idx", kinds.CATEGORICAL, hints.QUERY_ID),
+        ("item_idx", kinds.CATEGORICAL, hints.ITEM_ID),
+        ("relevance", kinds.NUMERICAL, hints.RATING),
     )
-    schema = data.FeatureSchema([data.FeatureInfo(name, kind, hint) for name, kind, hint, _ in columns])
-    rows = spark.createDataFrame(pa.table({name: values for name, _, _, values in columns}))
+    schema = data.FeatureSchema([data.FeatureInfo(*column) for column in columns])
     return data.Dataset(schema, rows, check_consistency=False, categorical_encoded=True)
 
 
