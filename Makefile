@@ -63,8 +63,11 @@ $(VENV)/deep: $(VENV)/installed
 	$(PIP) install --quiet --constraint constraints.txt ".[deep,sb3,recommenders]"
 	@touch $@
 
+# sim4rec declares Python below 3.10 and a data generator of long ago; the stages that tests compare with need neither.
 $(VENV)/tested: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(PIP) install --quiet --constraint constraints.txt --editable ".[test]"
+	$(PIP) install --quiet --no-deps --ignore-requires-python sim4rec==0.0.2 || \
+		echo "offline: sim4rec could not be fetched; the tests beside it are left out"
 	@touch $@ $(VENV)/installed $(VENV)/deep
 
 $(VENV)/benched: $(VENV)/tested

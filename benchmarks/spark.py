@@ -1,4 +1,4 @@
-"""Row 12: seconds of a cycle on Spark by users, beside the same cycle of sim4rec's stages and RePlay's UCB.
+"""Row 13: seconds of a cycle on Spark by users, beside the same cycle of sim4rec's stages and RePlay's UCB.
 
 A cycle of task 1: sample users, recommend one of ten items by an upper confidence bound, respond, write the log, learn.
 All users are sampled. Both sides run in one session; RePlay counts only the rows that came, by its ``refit``, which is
@@ -50,7 +50,7 @@ def cycles(quick: bool) -> list[Row]:
             shutil.rmtree(folder)
         what = f"cycle of {users:,} users on Spark local[2], UCB; {_peak_gigabytes():.1f} GB of memory at most so far"
         bar = 5.0 if users >= 100_000 else None
-        rows.append(Row(12, what, seconds(ours), text, ratio, "x", bar=bar, at_least=True))
+        rows.append(Row(13, what, seconds(ours), text, ratio, "x", bar=bar, at_least=True))
     return rows
 
 
