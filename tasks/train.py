@@ -1,5 +1,6 @@
 """Offline training as a file asks for it: which log, made ready how, learnt from by which agent, for how long."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +26,12 @@ from smartrec.evaluation.training import Point, Training, train
 from smartrec.tasks import recommender_files
 from smartrec.tasks.runner import agent_seed
 from smartrec.tasks.train_config import TrainConfig
+
+TOP = 10
+"""Items recommended when it is measured how often the next one is among them."""
+
+MAY_DIFFER = ("dataset", "folder", "epochs", "patience", "every", "watch", "higher")
+"""What may differ when training goes on, or ``train`` compares itself; of the data set the digest is compared."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,8 +133,8 @@ def run_training(
 
     See ``evaluation.training.train``, also for what it raises.
     """
-    plain = asdict(config)
-    same = {name: plain[name] for name in plain if name not in ("dataset", "folder", "epochs", "patience", *OF_TRAIN)}
+    plain = json.loads(json.dumps(asdict(config)))
+    same = {name: plain[name] for name in plain if name not in MAY_DIFFER}
     done = train(
         prepared.agent,
         prepared.feed,
@@ -175,13 +182,6 @@ def hit_rate(frames: Frames, count: int) -> Callable[[Agent], dict[str, float]]:
         return {f"hit_rate_{TOP}": float((shown == asked.items).any(axis=1).mean())}
 
     return measure
-
-
-TOP = 10
-"""Items recommended when it is measured how often the next one is among them."""
-
-OF_TRAIN = ("every", "watch", "higher")
-"""What ``train`` itself compares when it goes on."""
 
 
 def item_vectors(dataset: Dataset, config: TrainConfig) -> FloatArray | None:
