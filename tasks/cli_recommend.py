@@ -9,6 +9,15 @@ if TYPE_CHECKING:
     from smartrec.core.nearest import Metric
     from smartrec.tasks.recommender import Recommendations
 
+SERVER = {
+    "server.address": "localhost",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+    "client.toolbarMode": "minimal",
+}
+"""Settings of Streamlit: it serves this machine alone, opens nothing, and tells nobody."""
+
 
 def recommend_command(
     agent: Annotated[
@@ -59,13 +68,20 @@ def demo_command(
     Example: smartrec demo --agent td3/ --agent dqn/
     """
     import subprocess
+    import sys
 
     from smartrec.core.optional import optional
-    from smartrec.tasks import demo_server
+    from smartrec.tasks.recommender_files import read
 
     optional("streamlit", "demo", "the demo")
+    for folder in agent:
+        read(folder)
+    settings = {**SERVER, "server.port": port}
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    page = Path(__file__).with_name("demo.py")
+    command = [sys.executable, "-m", "streamlit", "run", str(page), *options, "--", *map(str, agent)]
     try:
-        raise typer.Exit(subprocess.run(demo_server.command(agent, port), check=False).returncode)
+        raise typer.Exit(subprocess.run(command, check=False).returncode)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 

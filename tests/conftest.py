@@ -19,6 +19,12 @@ NEEDS = {
         lambda: find_spec("recbole") is not None,
         "the recbole wheel: pip install --no-deps recbole==1.2.1",
     ),
+    "browser": (
+        lambda: all(
+            (find_spec("selenium"), find_spec("streamlit"), shutil.which("chromium"), shutil.which("chromedriver"))
+        ),
+        "a browser: apt-get install chromium chromium-driver, and the extra demo with selenium",
+    ),
     "spark": (
         lambda: find_spec("pyspark") is not None and bool(os.environ.get("JAVA_HOME") or shutil.which("java")),
         'Spark: pip install "smartrec[spark]", and Java 17 or newer',

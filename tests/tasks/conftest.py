@@ -17,7 +17,7 @@ VECTORS = np.column_stack([np.cos(ANGLES), np.sin(ANGLES)])
 IDS = 100 + np.arange(FILMS)
 QUARTERS = ("East", "North", "West", "South")
 POINTS = {0.5: -4.0, 5.0: 5.0}
-QUICK = {"actor_rate": 3e-3, "critic_rate": 3e-3, "embedding": 2, "policy_delay": 1}
+QUICK = {"actor_rate": 5e-4, "critic_rate": 5e-3, "embedding": 8, "policy_delay": 1}
 
 
 def distance(item, other):
@@ -48,11 +48,11 @@ def circle():
     titles = tuple(f"Film at {360 * n // FILMS} degrees" for n in range(FILMS))
     quarter = np.round(ANGLES / (np.pi / 2)).astype(int) % 4
     catalogue = Catalogue(log.item_ids, titles, tuple(f"genre_{name}" for name in QUARTERS), np.eye(4)[quarter])
-    return SimpleNamespace(log=log, catalogue=catalogue, frames=Frames(Trajectories.of(log), FRAME))
+    return SimpleNamespace(log=log, catalogue=catalogue, frames=Frames(Trajectories.of(log), FRAME, padded=True))
 
 
 def learnt(circle, name, steps, **options):
-    agent = agents.make(name, circle.frames.problem(VECTORS, 0.0), seed=0, hidden=(64,), **options)
+    agent = agents.make(name, circle.frames.problem(VECTORS, 0.0), seed=0, **{"hidden": (64,), **options})
     rng = np.random.default_rng(1)
     for _ in range(steps):
         agent.learn(circle.frames.transitions(rng.integers(len(circle.frames), size=256)))
@@ -67,7 +67,7 @@ def keep(folder, circle, agent):
 @pytest.fixture(scope="session")
 def td3_folder(circle, tmp_path_factory):
     """An agent of vectors: it imagines the point of the circle that a person likes."""
-    return keep(tmp_path_factory.mktemp("td3"), circle, learnt(circle, "td3", 600, **QUICK))
+    return keep(tmp_path_factory.mktemp("td3"), circle, learnt(circle, "td3", 800, **QUICK))
 
 
 @pytest.fixture(scope="session")

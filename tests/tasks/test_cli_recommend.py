@@ -1,13 +1,13 @@
 """``smartrec recommend``, as a person types it."""
 
 import json
-import os
-import subprocess
 import sys
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from smartrec.tasks.cli import main
 from smartrec.tasks.recommender import recommend
 
 HISTORY = "movieId,rating\n115,0.5\n110,1.5\n104,5.0\n121,0.5\n9,3\n"
@@ -19,33 +19,43 @@ def history(tmp_path):
     return tmp_path / "ratings.csv"
 
 
-def smartrec(*arguments, cwd):
-    command = [sys.executable, "-m", "smartrec", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, env={**os.environ}, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def smartrec(tmp_path, monkeypatch, capsys):
+    """The command line in this process, for each new one would load torch."""
+
+    def typed(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "path", [*sys.path])
+        monkeypatch.setattr(sys, "argv", ["smartrec", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return SimpleNamespace(returncode=ended.value.code, **capsys.readouterr()._asdict())
+
+    return typed
 
 
-def test_titles_are_printed_and_written(td3_folder, history, tmp_path):
+def test_titles_are_printed_and_written(td3_folder, history, tmp_path, smartrec):
     out = tmp_path / "titles.csv"
-    done = smartrec("recommend", "--agent", td3_folder, "--history", history, "-k", 3, "--out", out, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = smartrec("recommend", "--agent", td3_folder, "--history", history, "-k", 3, "--out", out)
+    assert done.returncode == 0, done.err
     found = recommend(td3_folder, history, 3)
     for row in found:
-        assert row.title in done.stdout
-        assert f"{row.distance:.3f}" in done.stdout
-    assert "distance (l2)" in done.stdout
-    assert "unknown and left out (1): 9" in done.stdout
+        assert row.title in done.out
+        assert f"{row.distance:.3f}" in done.out
+    assert "distance (l2)" in done.out
+    assert "unknown and left out (1): 9" in done.out
     pd.testing.assert_frame_equal(pd.read_csv(out), found.frame())
 
 
-def test_json_is_all_that_is_printed(dqn_folder, history, tmp_path):
-    done = smartrec("recommend", "--agent", dqn_folder, "--history", history, "--json", cwd=tmp_path)
-    printed = json.loads(done.stdout)
+def test_json_is_all_that_is_printed(dqn_folder, history, smartrec):
+    done = smartrec("recommend", "--agent", dqn_folder, "--history", history, "--json")
+    printed = json.loads(done.out)
     found = recommend(dqn_folder, history)
     assert printed["recommendations"] == [{"id": row.id, "title": row.title, "genres": [*row.genres]} for row in found]
     assert (printed["metric"], printed["rated"], printed["used"], printed["unknown"]) == (None, 5, 4, ["9"])
 
 
-def test_mistakes_are_one_line(td3_folder, history, tmp_path):
+def test_mistakes_are_one_line(td3_folder, history, tmp_path, smartrec):
     (tmp_path / "bad.csv").write_text("item,rating\n101,7\n")
     for arguments, message in (
         (("--agent", tmp_path, "--history", history), "holds no recommender"),
@@ -53,8 +63,8 @@ def test_mistakes_are_one_line(td3_folder, history, tmp_path):
         (("--agent", td3_folder, "--history", history, "--metric", "l1"), "metric = 'l1'; allowed: l2, inner, cosine"),
         (("--agent", td3_folder, "--history", history, "--columns", "item=film"), "no column 'film'"),
     ):
-        done = smartrec("recommend", *arguments, cwd=tmp_path)
+        done = smartrec("recommend", *arguments)
         assert done.returncode == 2
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
-        assert len(done.stderr.splitlines()) == 1
+        assert message in done.err
+        assert "Traceback" not in done.err
+        assert len(done.err.splitlines()) == 1
