@@ -5,6 +5,8 @@ import pytest
 from scipy.stats import wasserstein_distance
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
+from smartrec.data import by_user, load
+from smartrec.data.embeddings import embed
 from smartrec.evaluation import save_figure
 from smartrec.evaluation.diagnostics import (
     METRICS,
@@ -47,6 +49,21 @@ def test_held_out_vectors_are_five_times_nearer_than_noise_of_the_same_moments()
     assert found.wasserstein["noise"] == pytest.approx(wanted)
     # What is rebuilt best is still far better than rebuilding the mean: 16 in these units.
     assert np.median(found.scores["test"]) < 2
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_on_movielens_100k_real_films_and_choices_are_five_times_nearer_than_noise():
+    dataset = load("ml-100k")
+    vectors = embed(dataset).vectors
+    order = np.random.default_rng(0).permutation(len(vectors))
+    films = vectors[order[:1345]], vectors[order[1345:]]
+    choices = [vectors[side.items[::5]] for side in by_user(dataset.interactions, 0.2, seed=0)]
+    for (train, test), factor in ((films, 5), (choices, 20)):
+        detector = AnomalyDetector(seed=0)
+        detector.fit(train)
+        found = anomalies(detector, {"train": train, "test": test, "noise": like(train, 1)})
+        assert found.wasserstein["test"] < found.wasserstein["noise"] / factor
 
 
 def test_the_same_seed_learns_the_same_and_the_global_generator_is_left_alone():
