@@ -15,6 +15,7 @@ from smartrec.evaluation.store import RecordStore
 from smartrec.evaluation.table import Leaderboard, leaderboard, markdown, to_csv
 from smartrec.tasks.base import Contender, Setting, Task
 from smartrec.tasks.registry import TASKS
+from smartrec.tasks.sber import REPLAY
 
 EVALUATION_SEED = 1000
 """First seed of leaderboards; options are tuned on seeds below it, never on these."""
@@ -102,7 +103,7 @@ def contenders_of(task: Task, agents: Sequence[str], deep: bool = False) -> tupl
     """Return the rows of a task with these labels; other names are agents with their default options."""
     if not agents:
         return task.contenders + task.deep if deep else task.contenders
-    rows = {row.label: row for row in task.contenders + task.deep}
+    rows = {row.label: row for row in REPLAY + task.contenders + task.deep}
     return tuple(rows.get(name, Contender(name, name)) for name in agents)
 
 

@@ -212,10 +212,10 @@ def leaderboard_command(
 
     require(engine in ("numpy", "spark"), "--engine", engine, "numpy, spark")
     require(engine == "numpy" or jobs == 1, "--jobs", jobs, "1 on Spark, which shares out the work itself")
-    store = board.open_store(out)
     place = Engine(master, logs or str(out.resolve() / "logs")) if engine == "spark" else None
     if place is not None:
-        session(master)  # what is wrong with it shows before anything runs
+        session(master)  # what is wrong with it shows before anything is written
+    store = board.open_store(out)
     options = _world_options(world, columns)
     entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options, deep=deep)
     numbers = range(first_seed, first_seed + seeds)

@@ -56,6 +56,16 @@ TASTE = (
     Contender("sac", "sac", NEAR),
     Contender("bcq", "bcq", NEAR),
 )
+_REPLAY = "smartrec.agents.adapters.replay:RePlay"
+REPLAY = (
+    Contender("replay_pop_rec", _REPLAY),
+    Contender("replay_ucb", _REPLAY, {"recommender": "UCB"}),
+    Contender("replay_wilson", _REPLAY, {"recommender": "Wilson"}),
+    Contender("replay_als", _REPLAY, {"recommender": "ALSWrap"}),
+    Contender("replay_item_knn", _REPLAY, {"recommender": "ItemKNN"}),
+    Contender("replay_slim", _REPLAY, {"recommender": "SLIM"}),
+)
+"""Rows that any task takes by ``--agents``: they need Spark, and seconds for every fit."""
 
 QUICK = Setting("quick", {"n_users": 500, "iterations": 10})
 SYNTHETIC = Setting("synthetic", {"dataset": "synthetic"})

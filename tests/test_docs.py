@@ -114,7 +114,14 @@ def test_relative_links_resolve(path):
             assert anchor in anchors_of(target), f"{link} in {path.name}"
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.spark, pytest.mark.slow] if path.name == "spark.md" else [])
+        for path in EXAMPLES
+    ],
+    ids=lambda path: path.relative_to(ROOT).as_posix(),
+)
 def test_python_examples_run(path, tmp_path, monkeypatch):
     """Blocks of a page share a namespace, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)

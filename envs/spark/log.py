@@ -24,7 +24,7 @@ class IterationLog:
 
     Args:
         spark: Session.
-        folder: Path or URL; made where it is missing.
+        folder: Path or URL; made with the first thing that is written.
         resume: Whether it may hold iterations already, to go on from.
 
     Raises:
@@ -45,8 +45,6 @@ class IterationLog:
             )
         if names and not set(names) & {LOG, HEADER}:
             raise OutputError(f"{self.folder} holds other files and no {LOG} to go on from; choose a new folder")
-        if not self._files.mkdirs(self._path(f"{self.folder}/{LOG}")):
-            raise OutputError(f"{self.folder}/{LOG} cannot be made; choose a folder that can be written")
         for name in self._names(f"{self.folder}/{LOG}"):
             if name.startswith(_UNFINISHED):  # its writer died; the iteration is written again as a whole
                 self._files.delete(self._path(f"{self.folder}/{LOG}/{name}"), True)
@@ -71,6 +69,7 @@ class IterationLog:
         if iteration < 0 or iteration in self.iterations:
             raise InvalidConfig(f"iteration = {iteration}; allowed: 0 or more, and none of {self.iterations}")
         frame = self._fitting(frame)
+        self._make()
         unfinished = f"{self.folder}/{LOG}/{_UNFINISHED}{iteration}-{secrets.token_hex(6)}"
         target = self._path(self._place(iteration))
         try:
@@ -115,11 +114,20 @@ class IterationLog:
                     "on with the run that is there"
                 )
             return
+        self._make()
         unfinished = self._path(f"{self.folder}/.{HEADER}-{secrets.token_hex(6)}")
         stream = self._files.create(unfinished, False)
         stream.write(bytearray(text, "utf-8"))
         stream.close()
         self._files.rename(unfinished, path)
+
+    def _make(self) -> None:
+        try:
+            made = self._files.mkdirs(self._path(f"{self.folder}/{LOG}"))
+        except Exception as error:  # what the file system raises is Java's
+            raise OutputError(f"{self.folder}/{LOG} cannot be made ({type(error).__name__}); choose another") from error
+        if not made:
+            raise OutputError(f"{self.folder}/{LOG} cannot be made; choose a folder that can be written")
 
     def _fitting(self, frame: Any) -> Any:
         """Return ``frame`` with its columns in the log's order."""

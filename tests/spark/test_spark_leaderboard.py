@@ -1,0 +1,58 @@
+"""``smartrec leaderboard --engine spark``: records beside those of NumPy, nothing run twice, clear errors."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+QUICK = ("--tasks", "1", "--seeds", "1", "--world", "n_users=500", "--world", "iterations=3", "--out", "board")
+
+
+def smartrec(*arguments, cwd, **environment):
+    command = [sys.executable, "-m", "smartrec", "leaderboard", *arguments]
+    env = {**os.environ, **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=500)
+
+
+def test_the_leaderboard_runs_on_spark(tmp_path):
+    pytest.importorskip("replay")
+    spark = ("--engine", "spark", "--master", "local[2]")
+    agents = ("--agents", "thompson,random,replay_wilson")
+    first = smartrec(*QUICK, *agents, *spark, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert "thompson" in first.stdout
+    records = [json.loads(line) for line in (tmp_path / "board" / "records.jsonl").read_text().splitlines()]
+    assert [record["label"] for record in records] == ["thompson", "random", "replay_wilson"]
+    assert all(record["options"]["engine"] == "spark" for record in records)
+    assert all(record["visits"] == 150 for record in records)
+    assert len(list((tmp_path / "board" / "logs").iterdir())) == 3
+    again = smartrec(*QUICK, *agents, *spark, cwd=tmp_path)
+    assert "3 of 3 runs were there already" in again.stdout
+    here = smartrec(*QUICK, "--agents", "random", cwd=tmp_path)
+    assert here.returncode == 0
+    assert len((tmp_path / "board" / "records.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--engine", "duckdb"), "--engine = 'duckdb'; allowed: numpy, spark"),
+        (("--engine", "spark", "--jobs", "2"), "--jobs = 2; allowed: 1 on Spark"),
+    ],
+)
+def test_bad_options_are_refused(tmp_path, arguments, message):
+    done = smartrec(*QUICK, *arguments, cwd=tmp_path)
+    assert done.returncode != 0
+    assert message in done.stderr + done.stdout
+    assert not (tmp_path / "board").exists()
+
+
+def test_without_java_nothing_begins(tmp_path):
+    done = smartrec(*QUICK, "--engine", "spark", cwd=tmp_path, JAVA_HOME=str(tmp_path / "none"))
+    assert done.returncode != 0
+    assert "Spark needs Java 17 or newer" in " ".join((done.stderr + done.stdout).split())
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "board").exists()
