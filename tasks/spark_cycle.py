@@ -44,6 +44,9 @@ SUMS = {
 }
 """What is added up by item, and how Spark's SQL says it; the log has no seconds."""
 
+CHUNKS_A_TASK = 4
+"""Fewer are not worth a task of their own."""
+
 MOST_ROWS = 20_000_000
 """Rows of an iteration that an agent which learns from rows may take to the driver, about 1 GB."""
 
@@ -152,7 +155,8 @@ class SparkCycle:
 
     def _on_workers(self, clock: int, *, census: bool) -> Any:
         chunks, spark = self.visits.chunks(census), self.log.spark
-        return spark.range(0, chunks, 1, min(chunks, 2 * spark.sparkContext.defaultParallelism))
+        tasks = min(-(-chunks // CHUNKS_A_TASK), 2 * spark.sparkContext.defaultParallelism)
+        return spark.range(0, chunks, 1, tasks)
 
     @cached_property
     def _world(self) -> Any:
