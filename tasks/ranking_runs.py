@@ -47,16 +47,17 @@ BASELINES = (
 """Options were chosen by ``--validation`` on MovieLens 100K and 1M."""
 
 DEEP = (
-    Contender("td3", "td3"),
-    Contender("ddpg", "ddpg"),
-    Contender("sac", "sac"),
-    Contender("bcq", "bcq"),
-    Contender("discrete_bcq", "discrete_bcq"),
+    Contender("td3", "td3", {"metric": "inner"}),
+    Contender("ddpg", "ddpg", {"metric": "inner"}),
+    Contender("sac", "sac", {"metric": "inner"}),
+    Contender("bcq", "bcq", {"metric": "cosine"}),
+    Contender("discrete_bcq", "discrete_bcq", {"threshold": 0.5}),
     Contender("dqn", "dqn"),
     Contender("reinforce", "reinforce", {"correction": "none"}),
     Contender("reinforce (off-policy)", "reinforce", {"correction": "off_policy"}),
     Contender("reinforce (top-K)", "reinforce", {"correction": "top_k", "k": 10}),
 )
+"""Options that differ from the defaults were chosen by ``--validation`` on MovieLens 100K."""
 
 USERS_A_BATCH = 10
 """Of agents that learn from whole visits."""
