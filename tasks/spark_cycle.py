@@ -7,7 +7,6 @@ by item, which Spark adds up, so no user passes the driver. Another agent learns
 The same seeds give the same log on any number of workers and partitions, and where a lost partition is served again.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,32 +16,14 @@ import numpy as np
 
 from smartrec.agents.base import Agent
 from smartrec.core.arrays import Array, FloatArray, IntArray
-from smartrec.core.config import require
 from smartrec.core.decision import Decision
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.optional import optional
 from smartrec.core.spark import clear_errors
 from smartrec.core.transitions import Transitions
-from smartrec.envs.lanes import Lanes
 from smartrec.envs.spark.log import IterationLog
 from smartrec.envs.spark.visits import Visits
-from smartrec.evaluation.episodes import seen
-
-ROWS = (
-    "user_idx long, item_idx int, step int, position int, response int, observed boolean, expected double, "
-    "log_probability double"
-)
-"""The log: one row a shown item. ``expected`` is the slate's expected reward, shared out evenly among its rows."""
-
-SUMS = {
-    "rows": "count(*)",
-    "reward": "sum(response)",
-    "expected": "sum(expected)",
-    "shown": "sum(int(observed))",
-    "clicks": "sum(if(observed, response, 0))",
-    "seconds": "0.0d",
-}
-"""What is added up by item, and how Spark's SQL says it; the log has no seconds."""
+from smartrec.tasks.spark_rows import PIECES, ROWS, SUMS, served, sums_of, writing
 
 CHUNKS_A_TASK = 4
 """Fewer are not worth a task of their own."""
@@ -110,6 +91,16 @@ class SparkCycle:
         The job has one stage, whose tasks Spark counts once each, however often one is tried.
         """
         spark, n_items = self.log.spark, self.visits.crowd.n_items
+        if self.log.on_disk:
+            found: list[Any] = []
+
+            def job(folder: str) -> list[str]:
+                pieces = writing(self._server(clock, None), folder, n_items)
+                found.extend(self._on_workers(clock, census=False).mapInArrow(pieces, PIECES).collect())
+                return [row.name for row in found]
+
+            self.log.write_pieces(job, clock)
+            return self._totals(np.sum([row.sums for row in found], axis=0).reshape(len(SUMS), -1))
         sums = spark.sparkContext.accumulator(np.zeros((len(SUMS), n_items)), _adding())
         frame = self._on_workers(clock, census=False).mapInArrow(self._server(clock, sums), ROWS)
         self.log.write(frame, clock)
@@ -123,7 +114,7 @@ class SparkCycle:
             import pyarrow as pa
 
             for rows in server(batches):
-                yield pa.RecordBatch.from_pydict({"sums": [_sums_of(rows, n_items).ravel()]})
+                yield pa.RecordBatch.from_pydict({"sums": [sums_of(rows, n_items).ravel()]})
 
         n_items = self.visits.crowd.n_items
         with clear_errors():
@@ -174,7 +165,7 @@ class SparkCycle:
                     agent.rng = np.random.default_rng([seed, clock, chunk, census, explore])
                     for rows in served(agent, world.value.serve(clock, chunk, census), explore):
                         if sums is not None:
-                            sums.add(_sums_of(rows, n_items))
+                            sums.add(sums_of(rows, n_items))
                         yield rows
 
         return serve
@@ -235,47 +226,14 @@ def transitions_of(columns: dict[str, Array], visits: Visits, clock: int) -> Tra
     )
 
 
-def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
-    """Serve visits from beginning to end, and return a batch of rows a step; the seconds in ``act`` are beside it."""
-    import pyarrow as pa
-
-    step = 0
-    while not lanes.done:
-        observation, allowed = seen(lanes.observation)
-        started = time.perf_counter()
-        first = np.full(len(lanes.users), step == 0)
-        decision = agent.act(observation, first=first, allowed=allowed, explore=explore)
-        seconds = time.perf_counter() - started
-        require(not decision.extras, "extras of a decision", sorted(decision.extras), "none on Spark: the log has none")
-        outcome = lanes.respond(decision.action)
-        assert outcome.items is not None
-        n, k = outcome.items.shape
-        known = np.full(n, np.nan) if decision.log_probability is None else decision.log_probability
-        columns = {
-            "user_idx": np.repeat(lanes.users, k),
-            "item_idx": outcome.items.ravel().astype(np.int32),
-            "step": np.full(n * k, step, np.int32),
-            "position": np.tile(np.arange(k, dtype=np.int32), n),
-            "response": outcome.responses.ravel().astype(np.int32),
-            "observed": np.ascontiguousarray(outcome.observed).ravel(),
-            "expected": np.repeat(outcome.expected / k, k),
-            "log_probability": np.repeat(known, k),
-        }
-        batch = pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
-        yield batch.replace_schema_metadata({"seconds": repr(seconds)})
-        step += 1
-
-
-def _sums_of(rows: Any, n_items: int) -> FloatArray:
-    """Return the sums of a batch of rows by item, float [6, I]."""
-    items, response, observed, expected = (
-        rows.column(name).to_numpy(zero_copy_only=False) for name in ("item_idx", "response", "observed", "expected")
+def _nothing(clock: int) -> Transitions:
+    none = np.zeros((0, 1))
+    empty = np.zeros(0, np.int64)
+    observation = {"clock": empty + clock}
+    flags = np.zeros(0, bool)
+    return Transitions(
+        observation, Decision(empty), none, none.astype(bool), none[:, 0], observation, flags, flags, empty, empty
     )
-    sums = np.zeros((len(SUMS), n_items))
-    weights = (None, response, expected, observed, response * observed)
-    sums[:-1] = [np.bincount(items, weight, n_items) for weight in weights]
-    sums[-1, 0] = float(rows.schema.metadata[b"seconds"])
-    return sums
 
 
 def _adding() -> Any:
@@ -290,13 +248,3 @@ def _adding() -> Any:
             return one + other
 
     return Adding()
-
-
-def _nothing(clock: int) -> Transitions:
-    none = np.zeros((0, 1))
-    empty = np.zeros(0, np.int64)
-    observation = {"clock": empty + clock}
-    flags = np.zeros(0, bool)
-    return Transitions(
-        observation, Decision(empty), none, none.astype(bool), none[:, 0], observation, flags, flags, empty, empty
-    )

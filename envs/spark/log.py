@@ -5,6 +5,8 @@ readers pass over, and then renamed: it is there as a whole, or not at all.
 """
 
 import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
@@ -66,15 +68,47 @@ class IterationLog:
             InvalidConfig: ``iteration`` is there already, or below 0.
             InvalidInput: Other columns or types.
         """
+        frame = self._fitting(frame)
+        with self._whole(iteration) as unfinished, clear_errors():
+            frame.write.parquet(unfinished)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the log is on a disk, so that workers can write files of their own."""
+        return str(self._files.getScheme()) == "file"
+
+    def write_pieces(self, job: Callable[[str], list[str]], iteration: int) -> None:
+        """Write an iteration whose files the workers write, all or nothing; only where the log is ``on_disk``.
+
+        Args:
+            job: Called with the folder to write Parquet files to; returns their names.
+            iteration: As for ``write``.
+
+        Raises:
+            InvalidConfig: ``iteration`` is there already, or below 0.
+            OutputError: A file did not come: not all workers reach the folder.
+        """
+        with self._whole(iteration) as unfinished:
+            self._files.mkdirs(self._path(unfinished))
+            with clear_errors():
+                names = job(self._path(unfinished).toUri().getPath())
+            missing = sorted({*names} - {*self._names(unfinished)})
+            if missing:
+                raise OutputError(
+                    f"{', '.join(missing[:3])} of iteration {iteration} did not come to {self.folder}; choose a folder "
+                    "that all workers reach under the same path, or a URL such as hdfs://..."
+                )
+
+    @contextmanager
+    def _whole(self, iteration: int) -> Iterator[str]:
+        """Give the name of a folder that becomes the iteration when the block ends well, and vanishes otherwise."""
         if iteration < 0 or iteration in self.iterations:
             raise InvalidConfig(f"iteration = {iteration}; allowed: 0 or more, and none of {self.iterations}")
-        frame = self._fitting(frame)
         self._make()
         unfinished = f"{self.folder}/{LOG}/{_UNFINISHED}{iteration}-{secrets.token_hex(6)}"
         target = self._path(self._place(iteration))
         try:
-            with clear_errors():
-                frame.write.parquet(unfinished)
+            yield unfinished
             if self._files.exists(target) or not self._files.rename(self._path(unfinished), target):
                 raise OutputError(f"iteration {iteration} of {self.folder} was written by another driver; use one")
         except BaseException:

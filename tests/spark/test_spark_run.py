@@ -16,7 +16,8 @@ from smartrec.envs.spark.log import IterationLog
 from smartrec.evaluation import run as run_here
 from smartrec.tasks.runner import agent_seed
 from smartrec.tasks.spark import run
-from smartrec.tasks.spark_cycle import SparkCycle, Totals, served, transitions_of
+from smartrec.tasks.spark_cycle import SparkCycle, Totals, transitions_of
+from smartrec.tasks.spark_rows import served
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -88,6 +89,7 @@ def test_the_log_is_the_same_however_the_work_is_cut(spark, tmp_path, monkeypatc
         "_on_workers",
         lambda self, clock, *, census: spark.range(self.visits.chunks(census)).repartition(3),
     )
+    monkeypatch.setattr(IterationLog, "on_disk", False)  # as on HDFS: Spark writes, and adds up on the way
     second = run(smartrec.agents.make("ucb", envs, seed=1), envs, spark=spark, seed=2, folder=str(tmp_path / "b"))
     np.testing.assert_array_equal(rows(spark, tmp_path / "a"), rows(spark, tmp_path / "b"))
     # What the workers added up on the way is what the log holds.
@@ -111,18 +113,21 @@ def test_a_run_that_died_goes_on_as_if_it_had_not(spark, tmp_path, monkeypatch):
         return run(agent, envs, spark=spark, seed=2, folder=str(folder), **options)
 
     whole = go(tmp_path / "whole")
-    original = IterationLog.write
+    original = IterationLog.write_pieces
 
-    def dies(self, frame, iteration):
+    def dies(self, job, iteration):
         if iteration == 3:  # between write and commit: what was written lies there under its other name
-            frame.write.parquet(f"{self.folder}/log.parquet/_unfinished-3-dead")
+            folder = tmp_path / "cut" / "log.parquet" / "_unfinished-3-dead"
+            folder.mkdir()
+            names = job(str(folder))
+            assert [path.name for path in folder.iterdir()] == names
             raise KeyboardInterrupt
-        original(self, frame, iteration)
+        original(self, job, iteration)
 
-    monkeypatch.setattr(IterationLog, "write", dies)
+    monkeypatch.setattr(IterationLog, "write_pieces", dies)
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "cut")
-    monkeypatch.setattr(IterationLog, "write", original)
+    monkeypatch.setattr(IterationLog, "write_pieces", original)
     with pytest.raises(OutputError, match=r"holds log.parquet, run.json; choose a new folder, or go on by resume=True"):
         go(tmp_path / "cut")
     cut = go(tmp_path / "cut", resume=True)
@@ -196,6 +201,13 @@ def test_sums_teach_an_agent_that_counts_as_rows_do(name):
         np.testing.assert_array_equal(
             by_sums.act(observation, explore=explore).action, by_rows.act(observation, explore=explore).action
         )
+
+
+def test_workers_that_do_not_reach_the_folder_are_noticed(spark, tmp_path):
+    log = IterationLog(spark, str(tmp_path / "log"))
+    with pytest.raises(OutputError, match=r"part-0.parquet of iteration 1 did not come to .* all workers reach"):
+        log.write_pieces(lambda folder: ["part-0.parquet"], 1)
+    assert log.iterations == []
 
 
 def test_what_cannot_be_on_spark_is_refused(spark, tmp_path):
