@@ -12,13 +12,11 @@ import numpy as np
 from smartrec.core.config import digest
 from smartrec.core.errors import OutputError
 from smartrec.core.files import atomic_write, cache_folder, ensure_folder
-from smartrec.core.provenance import source_digest
+from smartrec.core.provenance import package_digest
 from smartrec.data.interactions import Catalogue, Dataset, Interactions
 from smartrec.data.published import PUBLISHED, data_roots
 from smartrec.data.sources import load
 from smartrec.data.vocabulary import Vocabulary
-
-_READERS = ("files", "interactions", "kept", "movielens", "rating_lines", "recbole", "sources", "table", "text")
 
 
 def load_kept(
@@ -26,7 +24,7 @@ def load_kept(
 ) -> Dataset:
     """Return what ``load`` returns, from ``$SMARTREC_CACHE`` where the same files were read before.
 
-    Files count as the same if paths, sizes, times of change, the arguments and the code that reads are. The arrays of
+    Files count as the same if paths, sizes, times of change, the arguments and SmartRec's sources are. The arrays of
     the log are mapped from the file and cannot be written to.
 
     Args:
@@ -69,7 +67,7 @@ def _key(
         "files": [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
         "columns": dict(columns or {}),
         "positive": positive,
-        "code": source_digest(*(f"smartrec.data.{module}" for module in _READERS)),
+        "code": package_digest(),
     }
 
 

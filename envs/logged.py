@@ -47,9 +47,11 @@ class LoggedVectorEnv(VectorEnv[dict[str, Array], Array, Array]):
 
     "rejection" is the replay of Li et al. 2011: where the logged items were drawn uniformly and an answer depends on
     nothing but the user and the item, the mean reward of the matched steps is an unbiased estimate of what the agent
-    would earn a step. A log of what people chose by themselves is not so drawn: then it is an estimate on the steps
-    where agent and log agree, and no more. A uniformly random agent matches one step in I. Stable-Baselines3 does not
-    know of `observed` and takes the 0 for an answer: for it, take "simulated".
+    would earn a step after histories like the logged ones. Of an agent that reads the history it does not estimate a
+    run of its own, for here steps that did not match are in the history too. A log of what people chose by themselves
+    is not drawn uniformly: then it is an estimate on the steps where agent and log agree, and no more. A uniformly
+    random agent matches one step in I. Stable-Baselines3 does not know of `observed` and takes the 0 for an answer: for
+    it, take "simulated".
 
     ## Action
     | space | meaning |

@@ -15,10 +15,11 @@ from smartrec.core.arrays import FloatArray
 from smartrec.core.config import from_dict
 from smartrec.core.errors import DataNotFound, InvalidConfig, InvalidInput
 from smartrec.core.transitions import Transitions
-from smartrec.data import Batches, by_time, by_user, leave_last_out, load
+from smartrec.data import Batches, by_time, by_user, leave_last_out
 from smartrec.data.embeddings import embed, read_vectors
 from smartrec.data.frames import Frames, split_frames
 from smartrec.data.interactions import Catalogue, Dataset, Interactions
+from smartrec.data.kept import load_kept
 from smartrec.data.steps import Step, chain, drop_repeats, keep_most_rated, map_ratings, min_length, renumber
 from smartrec.data.vocabulary import Vocabulary
 from smartrec.evaluation.checkpoints import BEST
@@ -91,7 +92,7 @@ def prepare(config: TrainConfig) -> Prepared:
     cls = agent_class(config.agent)
     if not hasattr(cls, "learn"):
         raise InvalidInput(f"agent {config.agent} has no learn; take a deep agent such as td3, bcq, dqn or reinforce")
-    whole_set = load(config.dataset, config.columns)
+    whole_set = load_kept(config.dataset, config.columns)
     log, report = chain(*_steps(config))(whole_set.interactions)
     train_log, test_log = _split(log, config)
     dataset = replace(
@@ -100,10 +101,10 @@ def prepare(config: TrainConfig) -> Prepared:
         users=Catalogue.without_features(log.user_ids),
         items=_rows_of(whole_set.items, log.item_ids),
     )
-    vectors = item_vectors(dataset, config)
     ratings, rewards = _rewards(config.steps.rating, log)
     learnt_from = rewards(train_log)
     frames, held_out = split_frames(learnt_from, rewards(test_log), config.frame_size, config.padded)
+    vectors = item_vectors(dataset, config)
     options = from_dict(cls.Config, config.options, f"agent {config.agent}")
     problem = frames.problem(vectors, config.discount)
     agent = cls(problem, options, seed=agent_seed(config.seed))
@@ -114,7 +115,7 @@ def prepare(config: TrainConfig) -> Prepared:
     ]
     lines = (
         f"learnt from: {len(frames):,} frames, {len(feeds[0]):,} batches an epoch; tested on {len(held_out):,} frames",
-        "items: " + ("no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers"),
+        "items: " + ("no vectors" if vectors is None else f"vectors of {vectors.shape[1]} numbers") + _warning(config),
     )
     data = whole_set.digest()
     return Prepared(agent, feeds[0], feeds[1], dataset.items, learnt_from, ratings, data, (*report, *lines))
@@ -206,6 +207,13 @@ def item_vectors(dataset: Dataset, config: TrainConfig) -> FloatArray | None:
     return read_vectors(source).of(dataset.items.ids)
 
 
+def _warning(config: TrainConfig) -> str:
+    """Return what to mind about vectors out of a file."""
+    if config.embeddings in ("auto", "features", "none"):
+        return ""
+    return f" from {config.embeddings}; if they were fitted on this log, they know the answers that are tested on"
+
+
 def _rows_of(items: Catalogue, ids: Vocabulary) -> Catalogue:
     rows = items.ids.numbers(ids.ids)
     return Catalogue(ids, tuple(items.labels[row] for row in rows), items.feature_names, items.features[rows])
@@ -216,13 +224,19 @@ def _steps(config: TrainConfig) -> list[Step]:
     steps = config.steps
     shortest = steps.min_length if steps.min_length is not None else 0 if config.padded else config.frame_size
     wanted: list[Step] = [drop_repeats] if steps.drop_repeats else []
-    wanted += [partial(keep_most_rated, n=steps.most_rated)] if steps.most_rated else []
+    wanted += [] if steps.most_rated is None else [partial(keep_most_rated, n=steps.most_rated)]
     return [*wanted, partial(min_length, n=shortest), renumber]
 
 
 def _rewards(rating: str | dict[str, float], log: Interactions) -> tuple[dict[float, float], Step]:
     """Return what ratings are as rewards, the ends of the scale or every one, and the step that makes them that."""
     if rating == "centred":
+        ends = log.ratings.min(), log.ratings.max()
+        if ends[0] < 0.5 or ends[1] > 5:
+            raise InvalidConfig(
+                f'[steps] rating = "centred" is for ratings 0.5 to 5, and these are {ends[0]:g} to {ends[1]:g}; take '
+                '"none", or a table of ratings and rewards'
+            )
         return {0.5: -4.0, 5.0: 5.0}, map_ratings
     if isinstance(rating, str):
         return {float(end): float(end) for end in (log.ratings.min(), log.ratings.max())}, lambda same: same

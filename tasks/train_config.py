@@ -16,7 +16,8 @@ class StepsConfig:
 
     Attributes:
         drop_repeats: Whether of rows with the same user, item and time only the last in the file counts.
-        most_rated: Items kept, those with the most rows; None for all.
+        most_rated: Items kept, those with the most rows; None for all. Rows that are tested on count too, here and
+            for ``min_length``: who and what is there is decided before the split.
         min_length: Users kept have more rows than this; None for ``frame_size``.
         rating: Rating to reward: "centred" (2 (rating - 2.5), of ratings 0.5 to 5), "none", or a table,
             for example ``{ 0 = -1, 1 = 1 }``.
@@ -63,7 +64,8 @@ class TrainConfig:
         discount: Of future reward, 0..1.
         embeddings: Vectors of the items: "auto" makes them from the catalogue and what is learnt from (see
             ``data.embeddings``), "features" takes the catalogue's plain features, "none" none; or the path of a file,
-            ``.npz`` or ``.pt``, of a vector an item id (``smartrec data embed`` writes one).
+            ``.npz`` or ``.pt``, of a vector an item id. One that ``smartrec data embed`` writes has seen every
+            answer, those that are tested on as well, but for ``--blocks text,categories,numbers``.
         embedding_size: Numbers a vector, for "auto", >= 1.
         options: Of the agent.
         seed: Of the split, the agent and the order of batches, >= 0.
