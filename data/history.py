@@ -1,6 +1,7 @@
 """What one person rated: a file, a DataFrame or a list of (id, rating[, time])."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NEEDED = ("item", "rating")
 OF_A_LIST = ("item", "rating", "timestamp")
+WITH_POINT = re.compile(r"-?[0-9]+\.0+")
+"""A whole number as a table with gaps writes it, "7.0"."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,13 @@ def read_history(
 
 def id_text(value: Any) -> str:
     """Return an id as it is compared: a whole number without a point, text as it is."""
-    return str(int(value)) if isinstance(value, float) else str(value)
+    return str(int(value)) if isinstance(value, (float, np.floating)) and value.is_integer() else str(value)
+
+
+def id_texts(values: Iterable[Any]) -> list[str]:
+    """Return ids of one column as they are compared: text too has no point where all are written like "7.0"."""
+    texts = [id_text(value) for value in values]
+    return [text.partition(".")[0] for text in texts] if all(map(WITH_POINT.fullmatch, texts)) else texts
 
 
 def _table(source: Any, columns: Mapping[str, str], needed: tuple[str, ...]) -> Table:
@@ -82,7 +91,8 @@ def _table(source: Any, columns: Mapping[str, str], needed: tuple[str, ...]) -> 
         source = _frame(source)
     if not len(source):
         raise InvalidInput("the history is empty; rate one item at least")
-    found = find_columns(Path("history"), [*map(str, source.columns)], columns, needed)
+    source = source.set_axis([*map(str, source.columns)], axis=1)
+    found = find_columns(Path("history"), [*source.columns], columns, needed)
     return Table(Path("history"), {ours: _arrow(source[theirs]) for ours, theirs in found.items()}, None)
 
 
@@ -107,7 +117,7 @@ def _arrow(column: "pd.Series[Any]") -> Any:
     try:
         return pa.chunked_array([pa.array(column, from_pandas=True)])
     except (pa.ArrowInvalid, pa.ArrowTypeError):  # numbers and text in one column
-        texts = [None if one is None or one != one else str(one) for one in column]
+        texts = [None if one is None or one != one else id_text(one) for one in column]
         return pa.chunked_array([pa.array(texts, pa.string())])
 
 
@@ -116,7 +126,7 @@ def _texts(table: Table, name: str) -> list[str]:
     for row, cell in enumerate(cells):
         if not is_id(cell):
             raise table.fault(name, row, "an id is wanted: an integer or a string")
-    return [id_text(cell) for cell in cells]
+    return id_texts(cells)
 
 
 def _rows_of(table: Table, user: str | int | None, count: int) -> IntArray:

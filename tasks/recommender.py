@@ -21,7 +21,7 @@ from smartrec.core.decision import Mask
 from smartrec.core.errors import InvalidConfig, InvalidInput
 from smartrec.core.nearest import Metric, NearestItems
 from smartrec.core.seeding import generator_state, restore_generator
-from smartrec.data.history import id_text, read_history
+from smartrec.data.history import id_texts, read_history
 from smartrec.data.vocabulary import Vocabulary
 from smartrec.tasks.recommender_files import Shelf, framed, read
 
@@ -108,7 +108,7 @@ class Recommender:
 
     def __init__(self, agent: Agent, shelf: Shelf) -> None:
         self.agent, self.shelf = agent, shelf
-        self._ids = Vocabulary([id_text(own) for own in shelf.ids])
+        self._ids = Vocabulary(id_texts(shelf.ids))
         seen = agent.problem.observation_space
         assert isinstance(seen, spaces.Dict)
         history = seen["history_items"]

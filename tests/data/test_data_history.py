@@ -1,5 +1,6 @@
 """One person's ratings: whatever form they come in, the same history."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -41,6 +42,17 @@ def test_without_times_and_at_equal_times_the_order_stays():
 def test_ids_are_compared_as_written():
     assert read([(7, 1), ("tt012", 1), ("007", 1)])[0] == ("7", "tt012", "007")
     assert read(pd.DataFrame({"item": [7.0, 8.0], "rating": [1, 2]}))[0] == ("7", "8")
+    assert read([(7.0, 1), ("6", 4.5), (np.float32(5), 2)]) == (("7", "6", "5"), [1.0, 4.5, 2.0])
+
+
+def test_whole_numbers_that_all_have_a_point_are_whole_numbers(tmp_path):
+    path = written(tmp_path, "userId,movieId,rating\n1.0,50.0,3\n1.0,172.0,4\n2.0,7.0,5\n")
+    assert read(path, user=1) == (("50", "172"), [3.0, 4.0])
+    assert read(written(tmp_path, "movieId,rating\n1.0,3\n1.10,4\n"))[0] == ("1.0", "1.10")  # versions, not numbers
+
+
+def test_columns_may_be_numbered():
+    assert read(pd.DataFrame([[1, 5.0]]), columns={"item": "0", "rating": "1"}) == (("1",), [5.0])
 
 
 def test_one_of_many_users_is_named(tmp_path):
