@@ -50,12 +50,16 @@ class Checkpoints:
 
     Args:
         folder: It is made where there is none.
+        resume: Whether it must hold a training; where it does not, nothing is made.
 
     Raises:
+        DataNotFound: It must, and does not.
         OutputError: It cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, resume: bool = False) -> None:
+        if resume and not any((folder / name).exists() for name in (LAST, f".{LAST}.before")):
+            raise DataNotFound(f"{folder} holds no training that could go on ({LAST} is missing); check the path")
         self.folder = ensure_folder(folder)
 
     @contextmanager
@@ -112,6 +116,19 @@ class Checkpoints:
             shutil.rmtree(new, ignore_errors=True)
             kept = f"; the one before is in {place}" if place.exists() else ""
             raise OutputError(f"checkpoint {place} cannot be written ({error.strerror or error}){kept}") from error
+
+    def clear(self) -> None:
+        """Remove what a training left that was cut off before its first checkpoint.
+
+        Raises:
+            OutputError: It cannot be removed.
+        """
+        try:
+            (self.folder / CURVES).unlink(missing_ok=True)
+            if (self.folder / BEST / STATE).is_file():  # a folder that is none of ours stays
+                shutil.rmtree(self.folder / BEST)
+        except OSError as error:
+            raise OutputError(f"cannot clear {self.folder} ({error}); choose another folder") from error
 
     def points(self) -> list[dict[str, float]]:
         """Return the points of the curves up to the last checkpoint, and drop those after it from the file.

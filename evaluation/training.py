@@ -105,7 +105,7 @@ def train(
     started = time.perf_counter()
     options = {"every": every, "watch": watch, "higher": higher, "batches": len(feed), **(settings or {})}
     tests = [] if test is None else list(test) if isinstance(test, Iterator) else test
-    kept = None if folder is None else Checkpoints(Path(folder))
+    kept = None if folder is None else Checkpoints(Path(folder), resume)
     with nullcontext() if kept is None else kept.alone():
         stage, points = Stage(options=options), list[Point]()
         if kept is not None:
@@ -150,6 +150,7 @@ def _begin(kept: Checkpoints, agent: Any, stage: Stage, resume: bool) -> tuple[A
                 f"{kept.folder} holds a training of {kept.stage().batches:,} batches already; go on with it by "
                 "resume (smartrec train --resume), or choose another folder"
             )
+        kept.clear()
         return agent, stage, []
     there = kept.stage()
     for name, value in stage.options.items():
@@ -281,8 +282,10 @@ class _Run:
 def _undisturbed(agent: Any) -> Iterator[None]:
     """Let an agent draw in the block as it likes, and put its generator back."""
     before = generator_state(agent.rng)
-    yield
-    restore_generator(agent.rng, before)
+    try:
+        yield
+    finally:
+        restore_generator(agent.rng, before)
 
 
 def _means(told: list[dict[str, float]], weights: list[int] | None = None) -> dict[str, float]:

@@ -23,6 +23,7 @@ from smartrec.core.errors import (
     InvalidInput,
     OutputError,
 )
+from smartrec.evaluation.checkpoints import Checkpoints
 from smartrec.evaluation.training import train
 
 ROOT = Path(__file__).parents[2]
@@ -62,6 +63,17 @@ def test_testing_and_measuring_do_not_disturb(offline, tmp_path):
     np.testing.assert_array_equal(plain.weights, watched.agent.weights)
     assert plain.rng.bit_generator.state == watched.agent.rng.bit_generator.state
     assert len(watched.points) == 15
+
+
+def test_a_measure_that_raises_does_not_disturb_either(offline):
+    def broken(agent):
+        agent.rng.normal()
+        raise offline.StopError
+
+    agent = offline.line()
+    with pytest.raises(offline.StopError):
+        train(agent, offline.Feed(), epochs=1, measure=broken)
+    assert agent.rng.bit_generator.state == offline.line().rng.bit_generator.state
 
 
 @pytest.mark.parametrize("batch", [1, 3, 4, 7, 8, 14, 20, 21])
@@ -213,6 +225,24 @@ def test_a_disk_that_fills_up_keeps_the_checkpoint_before(offline, tmp_path, mon
     assert offline.files_of(tmp_path / "parts") == offline.files_of(tmp_path / "whole")
 
 
+def test_before_its_first_checkpoint_a_training_is_begun_anew(offline, tmp_path, monkeypatch):
+    real = Checkpoints.save
+
+    def full(kept, name, agent, stage):
+        if name == "last":
+            raise OutputError("No space left on device")
+        real(kept, name, agent, stage)
+
+    monkeypatch.setattr(Checkpoints, "save", full)
+    with pytest.raises(OutputError, match="No space left"):
+        offline.go(tmp_path / "parts")
+    monkeypatch.undo()
+    assert {"best", "curves.jsonl"} <= {path.name for path in (tmp_path / "parts").iterdir()}
+    offline.go(tmp_path / "parts", watch=None)  # makes no best of its own
+    offline.go(tmp_path / "whole", watch=None)
+    assert offline.files_of(tmp_path / "parts") == offline.files_of(tmp_path / "whole")
+
+
 def test_a_torn_line_of_the_curves_is_made_again(offline, tmp_path):
     offline.go(tmp_path)
     before = offline.files_of(tmp_path)
@@ -275,6 +305,12 @@ def test_bad_options_are_refused_before_anything_is_learnt(offline, tmp_path, ch
         offline.go(**{"folder": tmp_path / "run", "agent": agent, **changed})
     assert agent.told == 0
     assert not (tmp_path / "run" / "last").exists()
+
+
+def test_resuming_where_nothing_is_makes_nothing(offline, tmp_path):
+    with pytest.raises(DataNotFound, match="mistyped holds no training that could go on"):
+        offline.go(tmp_path / "mistyped", resume=True)
+    assert not (tmp_path / "mistyped").exists()
 
 
 def test_an_agent_that_does_not_learn_from_batches(offline, tmp_path):
