@@ -86,7 +86,7 @@ class CompactFrames(StaticFrames):
         embeddings: float [I, d], a vector for each item; None where only numbers are asked for.
 
     Raises:
-        DataError: Parts of other shapes, or facts that are missing.
+        DataError: Parts of other shapes, or facts that are missing or no numbers.
         InvalidInput: Embeddings of another shape.
     """
 
@@ -105,9 +105,13 @@ class CompactFrames(StaticFrames):
                 f"{', '.join(map(str, facts)) or 'nothing'}; allowed: items and ratings [N, f + 1], done, user and "
                 f"step [N], and {', '.join(FACTS)}"
             )
-        self._rows, self.frame_size = items[0], items[1] - 1
-        self.n_items = int(facts["n_items"])
-        self._ratings = float(facts["lowest"]), float(facts["highest"])
+        self._path, self._rows, self.frame_size = path, items[0], items[1] - 1
+        try:
+            self.n_items = int(facts["n_items"])
+            self._ratings = float(facts["lowest"]), float(facts["highest"])
+        except (TypeError, ValueError, OverflowError):
+            said = ", ".join(f"{name} = {facts[name]!r}" for name in FACTS)
+            raise DataError(f"{path} says {said}; allowed: numbers. Write it again") from None
         self._vectors = None if embeddings is None else self._checked(embeddings)
 
     def __len__(self) -> int:
@@ -121,6 +125,12 @@ class CompactFrames(StaticFrames):
             DataError: The file is damaged there.
         """
         items, ratings, done, user, step = (self._take(name, frames) for name in PARTS)
+        if len(items) and (items.min() < 0 or items.max() > self.n_items or items[:, -1].max() == self.n_items):
+            raise DataError(
+                f"{self._path} has item numbers from {items.min()} to {items.max()} there, at the end of a frame to "
+                f"{items[:, -1].max()}; allowed: 0..{self.n_items - 1}, and {self.n_items}, nothing yet, before the "
+                "end. Write it again"
+            )
         return Windows(items, ratings.astype(np.float32), done, user.astype(np.int64), step.astype(np.int64))
 
     def problem(self, item_features: FloatArray | None = None, discount: float = 0.99) -> Problem:

@@ -228,6 +228,27 @@ def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path):
         CompactFile(compact)
 
 
+@pytest.mark.parametrize(("place", "number"), [((0, 0), 99), ((1, 0), -1), ((2, 2), 7)])
+def test_items_that_no_catalogue_has(place, number, tmp_path):
+    frames = frames_of([9], 2)
+    path = write_compact(tmp_path / "file", frames)
+    with h5py.File(path, "a") as file:
+        file["items"][place] = number
+    read = CompactFile(path, vectors_for(frames))
+    for asked in (read.windows, read.batch):
+        with pytest.raises(DataError, match=rf"{path}.*{number}.*allowed: 0\.\.6, and 7, nothing yet"):
+            asked([place[0]])
+    assert len(read.batch([3])["state"]) == 1
+
+
+def test_facts_that_are_no_numbers(tmp_path):
+    path = write_compact(tmp_path / "file", frames_of([9], 2))
+    with h5py.File(path, "a") as file:
+        file.attrs["n_items"] = "many"
+    with pytest.raises(DataError, match="says n_items = 'many', lowest = .*allowed: numbers"):
+        CompactFile(path)
+
+
 @pytest.mark.parametrize("kind", ["compact", "parquet"])
 def test_embeddings_of_another_catalogue(kind, tmp_path):
     frames = frames_of([9], 2)
