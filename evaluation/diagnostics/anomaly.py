@@ -77,15 +77,20 @@ class AnomalyDetector:
             vectors: float [N, D], finite, N >= 10.
 
         Raises:
-            InvalidInput: Too few vectors, or some that are not finite.
+            InvalidInput: Too few vectors, fewer than 2 that are not held out, or some that are not finite.
         """
         table = as_table(vectors, "vectors")
         if len(table) < LEAST_VECTORS:
             raise InvalidInput(f"{len(table)} vectors to learn from; allowed: {LEAST_VECTORS} or more")
+        aside = max(1, round(self.config.held_out * len(table)))
+        if len(table) - aside < 2:
+            raise InvalidInput(
+                f"held_out = {self.config.held_out} of {len(table)} vectors leaves {len(table) - aside} to learn from; "
+                "allowed: 2 or more. Hold out fewer"
+            )
         self._mean = table.mean(axis=0)
         self._scale = float(np.sqrt(((table - self._mean) ** 2).mean())) or 1.0
         order = self._rng.permutation(len(table))
-        aside = max(1, round(self.config.held_out * len(table)))
         held, known = table[order[:aside]], self._tensor(table[order[aside:]])
         self._network = self._built(table.shape[1])
         optimiser = self._torch.optim.Adam(self._network.parameters(), lr=self.config.rate)

@@ -69,7 +69,7 @@ def nearest(
     ``core.nearest.NearestItems`` is for the metrics that a matrix product can do, and fast; this one is for looking.
 
     Args:
-        vectors: float [N, D].
+        vectors: float [N, D], N >= 1.
         items: float [I, D].
         count: K, 1 to I.
         metric: One of ``METRICS``.
@@ -79,8 +79,10 @@ def nearest(
 
     Raises:
         InvalidConfig: An unknown metric, or ``count`` is outside 1 to I.
-        InvalidInput: Vectors that are not finite, or of different lengths.
+        InvalidInput: No vectors, or some that are not finite or of different lengths.
     """
+    if not len(vectors):
+        raise InvalidInput("no vectors to find items for; give at least one")
     if not 1 <= count <= len(items):
         raise InvalidConfig(f"count = {count}; allowed: 1 to the number of items, {len(items)}")
     parts = []

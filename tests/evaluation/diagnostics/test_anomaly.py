@@ -93,6 +93,9 @@ def test_bad_input_is_named():
         detector.scores(np.zeros((2, 3)))
     with pytest.raises(InvalidInput, match="9 vectors to learn from"):
         detector.fit(np.zeros((9, 3)))
+    for share, left in ((0.9, 1), (0.96, 0)):
+        with pytest.raises(InvalidInput, match=f"held_out = {share} of 10 vectors leaves {left} to learn from"):
+            AnomalyDetector(AnomalyConfig(held_out=share), seed=0).fit(np.eye(10))
     with pytest.raises(InvalidConfig, match="epochs = 0"):
         AnomalyConfig(epochs=0)
     with pytest.raises(InvalidInput, match="no groups"):

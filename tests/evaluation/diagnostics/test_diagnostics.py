@@ -109,6 +109,7 @@ BAD = [
     (lambda v: distances(v, v[:, :2]), InvalidInput, "allowed: the same length"),
     (lambda v: distances(v * np.nan, v), InvalidInput, "NaN"),
     (lambda v: nearest(v, v, 9), InvalidConfig, "count = 9; allowed: 1 to the number of items, 4"),
+    (lambda v: nearest(v[:0], v, 2), InvalidInput, "no vectors to find items for"),
     (lambda v: pairs(v[:1], v), InvalidInput, "at least two of each"),
     (lambda v: shared_items(np.array([[1, 1]]), 4), InvalidInput, "twice"),
 ]
