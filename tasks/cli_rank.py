@@ -57,14 +57,15 @@ def rank_command(
     store = RecordStore(out / "ranking.jsonl", RankingRecord)
     try:
         with store.alone():
-            for protocol, question in zip(protocols, questions, strict=True):
-                print(f"{protocol.dataset}: {question}")
-                todo = [RankingJob(protocol, row, first_seed + number) for row in rows for number in range(seeds)]
-                with progress(len(todo), protocol.dataset) as tick:
-                    run_all(todo, store, jobs, tick)
+            try:
+                for protocol, question in zip(protocols, questions, strict=True):
+                    print(f"{protocol.dataset}: {question}")
+                    todo = [RankingJob(protocol, row, first_seed + number) for row in rows for number in range(seeds)]
+                    with progress(len(todo), protocol.dataset) as tick:
+                        run_all(todo, store, jobs, tick)
+            finally:
+                write_page(out / "ranking.md", store.records)
     except KeyboardInterrupt:
         print(f"\ninterrupted; {len(store.records)} runs are in {store.path}. The same command goes on from there.")
         raise typer.Exit(130) from None
-    finally:
-        write_page(out / "ranking.md", store.records)
     sys.stdout.write((out / "ranking.md").read_text(encoding="utf-8"))

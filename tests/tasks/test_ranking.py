@@ -10,13 +10,14 @@ from gymnasium import spaces
 from smartrec.agents import Agent, make
 from smartrec.agents.top import top_items
 from smartrec.core.decision import Decision
-from smartrec.core.errors import InvalidConfig, InvalidInput
+from smartrec.core.errors import InvalidConfig, InvalidInput, OutputError
 from smartrec.core.problem import Problem
 from smartrec.core.slate import Slate
 from smartrec.data import Interactions, Vocabulary
 from smartrec.evaluation.ranking_table import RankingRecord, packed, ranking_table, unpacked
-from smartrec.evaluation.store import read_records
+from smartrec.evaluation.store import RecordStore, read_records
 from smartrec.tasks.base import Contender
+from smartrec.tasks.cli_rank import rank_command
 from smartrec.tasks.ranking import Protocol, ask, counts_of, questions
 from smartrec.tasks.ranking_runs import BASELINES, RankingJob, clicks_of, rows_of
 
@@ -209,6 +210,14 @@ def test_the_command_writes_records_and_a_page_and_goes_on_where_it_stopped(tmp_
     assert "Did you mean 'factors'" in wrong.stderr
     assert "Traceback" not in wrong.stderr
     assert read_records(tmp_path / "out" / "ranking.jsonl", RankingRecord) == again
+
+
+def test_the_page_of_another_process_is_left_alone(tmp_path):
+    log = write_log(tmp_path / "log.csv", a_log())
+    (tmp_path / "ranking.md").write_text("theirs")
+    with RecordStore(tmp_path / "ranking.jsonl", RankingRecord).alone(), pytest.raises(OutputError, match="another"):
+        rank_command([log], "random", seeds=1, frame_size=5, out=tmp_path)
+    assert (tmp_path / "ranking.md").read_text() == "theirs"
 
 
 @pytest.mark.data
