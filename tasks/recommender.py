@@ -158,9 +158,9 @@ class Recommender:
             DataError: It is damaged, or a rating is off the scale.
             InvalidInput: No item is known, everything is rated already, or the history is shorter than this agent
                 can read.
-            InvalidConfig: ``k`` is below 1, or ``metric`` is unknown or asked of an agent without vectors.
+            InvalidConfig: ``k`` is no whole number >= 1, or ``metric`` is unknown or asked of an agent without vectors.
         """
-        require(k >= 1, "k", k, "1 or more items")
+        require(isinstance(k, (int, np.integer)) and k >= 1, "k", k, "a whole number >= 1")
         found = read_history(history, self.shelf.scale, columns, user)
         numbers = self._ids.find(found.ids)
         unknown = tuple(own for own, number in zip(found.ids, numbers, strict=True) if number < 0)

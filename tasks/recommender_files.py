@@ -18,7 +18,7 @@ from gymnasium import spaces
 from smartrec import agents
 from smartrec.agents.base import Agent
 from smartrec.core.arrays import Array, FloatArray, IntArray, Observation
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
 from smartrec.core.files import atomic_write, ensure_folder
 from smartrec.core.problem import Problem
 from smartrec.core.seeding import generators
@@ -90,7 +90,7 @@ def write(
     Raises:
         InvalidConfig: The agent cannot read a history of ratings.
         InvalidInput: ``items``, ``log`` and the agent differ in items, or ``ratings`` are no finite numbers.
-        OutputError: The folder cannot be written.
+        OutputError: Something cannot be written; the folder then holds no recommender.
     """
     frame = frame_size(agent.problem)
     if len(items) != agent.items or not np.array_equal(items.ids.ids, log.item_ids.ids):
@@ -105,13 +105,21 @@ def write(
         )
     lived = Trajectories.of(log)
     where = ensure_folder(Path(folder))
-    (where / JSON).unlink(missing_ok=True)
-    agent.save(where)
-    _write_catalogue(where / CATALOGUE, items, log)
-    with atomic_write(where / PEOPLE, "wb") as file:
-        np.savez(file, **_last_frames(lived, frame, people, seed))  # type: ignore[arg-type]
-    with atomic_write(where / JSON) as file:
-        json.dump({"dataset": dataset, "frame_size": frame, "ratings": points}, file, indent=1)
+    try:
+        (where / JSON).unlink(missing_ok=True)
+        agent.save(where)
+        _write_catalogue(where / CATALOGUE, items, log)
+        with atomic_write(where / PEOPLE, "wb") as file:
+            np.savez(file, **_last_frames(lived, frame, people, seed))  # type: ignore[arg-type]
+        with atomic_write(where / JSON) as file:
+            json.dump({"dataset": dataset, "frame_size": frame, "ratings": points}, file, indent=1)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"recommender in {where} cannot be written ({error.strerror or error}); make room, then write it again "
+            "(smartrec train --resume)"
+        ) from error
 
 
 def read(folder: str | Path) -> tuple[Agent, Shelf]:

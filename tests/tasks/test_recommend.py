@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 import smartrec
 from smartrec import agents
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput
+from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
 from smartrec.core.problem import Problem
 from smartrec.data.interactions import Catalogue, Vocabulary
 from smartrec.tasks.recommender import Recommender, recommend
@@ -263,3 +263,29 @@ def test_string_ids_and_lists_of_ratings(circle, td3, tmp_path):
     found = recommend(tmp_path, [("tt05", 1), ("tt06", 0)])
     assert len(found) == 10
     assert all(row.id.startswith("tt") for row in found)
+
+
+def test_ids_that_a_log_wrote_with_a_point_are_found_with_it_and_without(circle, td3, tmp_path):
+    names = Vocabulary([f"{n}.0" for n in range(FILMS)])
+    items = replace(circle.catalogue, ids=names)
+    write(tmp_path, td3.agent, items, replace(circle.log, item_ids=names), ratings={0: -1, 1: 1}, dataset="circle")
+    for history in ([("5.0", 1), ("6.0", 0)], [(5.0, 1), (6.0, 0)], [("5", 1), (6, 0)]):
+        assert recommend(tmp_path, history, 28).unknown == ()
+
+
+def test_k_is_a_whole_number(td3):
+    with pytest.raises(InvalidConfig, match=r"k = 2\.5; allowed: a whole number >= 1"):
+        td3.recommend(liking(3, 1), 2.5)
+    assert len(td3.recommend(liking(3, 1), np.int64(2))) == 2
+
+
+def test_a_disk_that_fills_up_says_how_to_go_on(circle, td3, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    for place in ("_write_catalogue", "np.savez", "json.dump"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"smartrec.tasks.recommender_files.{place}", full)
+            with pytest.raises(OutputError, match=r"cannot be written \(No space left.*make room.*train --resume"):
+                write(tmp_path, td3.agent, circle.catalogue, circle.log, ratings={0.5: -4, 5: 5}, dataset="circle")
+        assert not (tmp_path / "recommender.json").exists()
