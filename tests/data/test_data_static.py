@@ -245,7 +245,7 @@ def test_facts_that_are_no_numbers(tmp_path):
     path = write_compact(tmp_path / "file", frames_of([9], 2))
     with h5py.File(path, "a") as file:
         file.attrs["n_items"] = "many"
-    with pytest.raises(DataError, match="says n_items = 'many', lowest = .*allowed: numbers"):
+    with pytest.raises(DataError, match=r"says n_items = 'many', lowest = .*allowed: numbers"):
         CompactFile(path)
 
 
