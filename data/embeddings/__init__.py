@@ -1,5 +1,6 @@
 """Vectors of items, made from texts, categories, numbers and what users answered."""
 
+from smartrec.data.embeddings.autoencoder import Autoencoder
 from smartrec.data.embeddings.blocks import Block
 from smartrec.data.embeddings.categories import CategoryBlock
 from smartrec.data.embeddings.embed import embed
@@ -14,6 +15,7 @@ from smartrec.data.embeddings.vectors import ItemVectors, read_vectors, write_ve
 
 __all__ = [
     "BLOCKS",
+    "Autoencoder",
     "Block",
     "CategoryBlock",
     "FactorBlock",
