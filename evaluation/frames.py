@@ -75,7 +75,7 @@ def frame_metrics(
     )
     _require_values(pairs, names)
     found = {name: _by_spark(pairs, name) for name in names if name not in SAMPLED}
-    if len(found) < len(names):
+    if SAMPLED.keys() & set(names):
         rows = _sampled(pairs, sample, seed)
         found |= {name: SAMPLED[name](rows.label, rows.prediction) for name in names if name in SAMPLED}
     return {name: found[name] for name in names}

@@ -10,6 +10,7 @@ from smartrec.core.errors import InvalidInput
 from smartrec.core.spark import require_session
 from smartrec.data.copula import CopulaGenerator
 from smartrec.data.generators import CompositeGenerator, Generator, RealGenerator, shares_of
+from smartrec.data.sdv import SdvGenerator
 
 ROWS = 50_000
 """Rows made at once, by a random stream of their own."""
@@ -18,13 +19,13 @@ ROWS = 50_000
 class FrameGenerator:
     """Makes DataFrames of new rows by a generator that was fitted to a pandas DataFrame.
 
-    Copulas make their rows on the workers, any number of them; a part of real rows, which are drawn without
-    replacement, is drawn here. Rows are a function of the seed, the call and their number: calls differ, and a
-    partition that is lost is made again as it was.
+    Copulas make their rows on the workers, any number of them, as a function of the seed, the call and their number:
+    calls differ, and a partition that is lost is made again as it was. A part of real rows, which are drawn without
+    replacement, and one of SDV, whose random sequence cannot be split, are made here by their own seed.
 
     Args:
         spark: Session.
-        generator: A fitted ``CopulaGenerator`` or ``RealGenerator``, or a ``CompositeGenerator`` of these.
+        generator: A fitted ``CopulaGenerator``, ``RealGenerator`` or ``SdvGenerator``, or a ``CompositeGenerator``.
         seed: >= 0.
 
     Raises:
@@ -35,9 +36,9 @@ class FrameGenerator:
         require(isinstance(seed, int) and seed >= 0, "seed", seed, "a whole number >= 0")
         self._spark, self._generator, self._seed, self._calls = require_session(spark), generator, seed, 0
         for part in _parts(generator):
-            if not isinstance(part, (CopulaGenerator, RealGenerator)):
+            if not isinstance(part, (CopulaGenerator, RealGenerator, SdvGenerator)):
                 raise InvalidInput(
-                    f"{type(part).__name__}; allowed: CopulaGenerator, RealGenerator, a composite of them"
+                    f"{type(part).__name__}; allowed: CopulaGenerator, RealGenerator, SdvGenerator, a composite of them"
                 )
             if not hasattr(part.generate(1), "columns"):
                 raise InvalidInput(f"this {type(part).__name__} was fitted to an array; fit it to a pandas DataFrame")
@@ -56,7 +57,7 @@ class FrameGenerator:
         frames = [
             self._copula(part, int(count), number)
             if isinstance(part, CopulaGenerator)
-            else self._real(part, int(count))
+            else self._here(part, int(count))
             for number, (part, count) in enumerate(zip(parts, counts, strict=True))
             if count
         ]
@@ -65,7 +66,7 @@ class FrameGenerator:
             whole = whole.unionByName(frame)
         return whole
 
-    def _real(self, part: Generator, count: int) -> Any:
+    def _here(self, part: Generator, count: int) -> Any:
         return self._spark.createDataFrame(part.generate(count))
 
     def _copula(self, part: CopulaGenerator, count: int, number: int) -> Any:

@@ -8,6 +8,7 @@ from scipy.stats import ks_2samp
 from smartrec.core.errors import InvalidInput
 from smartrec.data.copula import CopulaGenerator
 from smartrec.data.generators import CompositeGenerator, RealGenerator
+from smartrec.data.sdv import SdvGenerator
 from smartrec.envs.spark import generators
 from smartrec.envs.spark.generators import FrameGenerator
 
@@ -57,3 +58,18 @@ def test_a_composite(spark):
         FrameGenerator(spark, parts).generate(0)
     with pytest.raises(InvalidInput, match="fitted to an array"):
         FrameGenerator(spark, CopulaGenerator().fit(np.random.default_rng(0).random((9, 2))))
+
+
+def test_rows_of_sdv_are_made_here(spark):
+    source, made = people(50), SdvGenerator(id_column="user_idx")
+
+    class Synthesizer:
+        def sample(self, num_rows):
+            return source.drop(columns="user_idx").take(np.arange(num_rows) % 50)
+
+    made._fitted, made._layout, made._size = Synthesizer(), list(source.columns), len(source)
+    parts = CompositeGenerator([made, CopulaGenerator("user_idx", "new").fit(source)], [0.2, 0.8])
+    found = FrameGenerator(spark, parts).generate(500).toArrow().to_pandas()
+    assert list(found.user_idx[:100]) == [f"synthetic_{k}" for k in range(100)]
+    assert list(found.age[:50]) == list(source.age)
+    assert found.user_idx.str.startswith("new_").sum() == 400
