@@ -28,7 +28,7 @@ from smartrec.tasks.spark_cycle import SparkCycle
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 WITH_PEER = 1_000_000
-"""Most users with whom the peer is measured: it takes minutes beyond."""
+"""Most users with whom the peer is measured; beyond, it is not measured."""
 
 
 def cycles(quick: bool) -> list[Row]:
