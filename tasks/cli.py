@@ -212,6 +212,8 @@ def leaderboard_command(
 
     require(engine in ("numpy", "spark"), "--engine", engine, "numpy, spark")
     require(engine == "numpy" or jobs == 1, "--jobs", jobs, "1 on Spark, which shares out the work itself")
+    for option, value, usual in (("--master", master, "local[*]"), ("--logs", logs, "")):
+        require(engine == "spark" or value == usual, option, value, "only with --engine spark")
     place = Engine(master, logs or str(out.resolve() / "logs")) if engine == "spark" else None
     if place is not None:
         session(master)  # what is wrong with it shows before anything is written

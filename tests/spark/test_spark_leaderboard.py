@@ -41,6 +41,8 @@ def test_the_leaderboard_runs_on_spark(tmp_path):
     [
         (("--engine", "duckdb"), "--engine = 'duckdb'; allowed: numpy, spark"),
         (("--engine", "spark", "--jobs", "2"), "--jobs = 2; allowed: 1 on Spark"),
+        (("--master", "local[2]"), "--master = 'local[2]'; allowed: only with --engine spark"),
+        (("--logs", "logs"), "--logs = 'logs'; allowed: only with --engine spark"),
     ],
 )
 def test_bad_options_are_refused(tmp_path, arguments, message):
