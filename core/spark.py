@@ -49,9 +49,9 @@ def session(master: str = "local[*]", settings: Mapping[str, str] | None = None)
     """
     pyspark_sql = _pyspark()
     _require_java()
-    running = pyspark_sql.SparkSession.getActiveSession()
+    running = running_session()
     if running is not None:
-        return require_session(_same(running, master, settings or {}))
+        return _same(require_session(running), master, settings or {})
     builder = pyspark_sql.SparkSession.builder.master(master).appName("smartrec")
     for name, value in {**_defaults(master), **(settings or {})}.items():
         builder = builder.config(name, value)
@@ -62,6 +62,17 @@ def session(master: str = "local[*]", settings: Mapping[str, str] | None = None)
         raise
     except Exception as error:
         raise SparkUnusable(f"Spark did not start on {master} ({_first_line(error)}); see its output above") from error
+
+
+def running_session() -> Any:
+    """Return this process's session, begun by whichever thread, one over a context that has none, or None."""
+    pyspark = optional("pyspark", "spark", "Spark")
+    kind = optional("pyspark.sql", "spark", "Spark").SparkSession
+    found = kind.getActiveSession() or kind._instantiatedSession
+    if found is not None and getattr(getattr(found, "_sc", None), "_jsc", found) is not None:
+        return found
+    context = pyspark.SparkContext._active_spark_context
+    return None if context is None else kind(context)
 
 
 def require_session(spark: Any) -> Any:
@@ -214,7 +225,8 @@ def _require_workers(spark: Any) -> None:
     if found != here:
         raise SparkUnusable(
             f"Spark's workers have {found}, the driver has {here}; allowed: the same on both. Install SmartRec "
-            "on the workers, or send an environment along (spark.archives)"
+            "on the workers, send an environment along (spark.archives), or set PYSPARK_PYTHON="
+            f"{sys.executable} before the session begins"
         )
     _examined.add(application)
 

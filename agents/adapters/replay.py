@@ -25,7 +25,7 @@ from smartrec.core.decision import Candidates, Decision
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.optional import optional
 from smartrec.core.problem import Problem
-from smartrec.core.spark import require_session, session
+from smartrec.core.spark import require_session, running_session, session
 from smartrec.core.transitions import Transitions
 
 ALIKE = ("PopRec", "UCB", "KLUCB", "Wilson", "ThompsonSampling", "LinUCB")
@@ -69,7 +69,7 @@ class RePlay(Agent):
         scores: float32 [U, I], or [1, I] where all users are alike; no rows before the first fit.
 
     Raises:
-        InvalidConfig: The recommender has a fault, or there are too many scores to keep.
+        InvalidConfig: The recommender has a fault or does not take its options, or there are too many scores to keep.
     """
 
     tags: ClassVar[Tags] = Tags(learns_from_logs=True, extra="spark")
@@ -88,6 +88,8 @@ class RePlay(Agent):
         fault = fault_of(name)
         if fault:
             raise InvalidConfig(f"{name} of RePlay is not used: {fault}")
+        if self.config.options:
+            self._made()  # what is wrong with them shows before the first fit
 
     def act(
         self,
@@ -138,10 +140,19 @@ class RePlay(Agent):
         self.scores = self._fitted_scores(*rows)
         return {"refit": 1.0, "rows": float(len(rows[0]))}
 
+    def _made(self) -> Any:
+        name, options = self.config.recommender, self.config.options
+        kind = getattr(replay_models(), name)
+        try:
+            with quiet():
+                return kind(**options)
+        except (TypeError, ValueError) as error:
+            raise InvalidConfig(f"options = {options}; allowed: arguments of RePlay's {name} ({error})") from error
+
     def _fitted_scores(self, users: Array, items: Array, relevance: Array) -> FloatArray:
-        models, spark = replay_models(), _session()
+        spark = _session()
         with quiet():
-            fitted = getattr(models, self.config.recommender)(**self.config.options)
+            fitted = self._made()
             data = dataset(spark, users, items, relevance)
             fitted.fit(data)
             alike = self.config.recommender in ALIKE
@@ -184,7 +195,7 @@ def dataset_of(rows: Any) -> Any:
 
 def _session() -> Any:
     """Return the session that is running, or one on this machine, and let RePlay use it."""
-    running = optional("pyspark.sql", "spark", "RePlay").SparkSession.getActiveSession()
+    running = running_session()
     spark = session("local[*]") if running is None else require_session(running)
     with quiet():
         optional("replay.utils.session_handler", "spark", "RePlay").State(spark)

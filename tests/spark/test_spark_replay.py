@@ -137,6 +137,8 @@ def test_bad_options_are_refused(spark):
         agent_of("BestRec")
     with pytest.raises(InvalidConfig, match=r"exploration = 'thompson'; allowed: 'greedy'"):
         agent_of("PopRec", exploration="thompson")
+    with pytest.raises(InvalidConfig, match=r"options = \{'neighbours': 3\}; allowed: arguments of RePlay's ItemKNN"):
+        agent_of("ItemKNN", options={"neighbours": 3})
     large = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=6_000_000)
     with pytest.raises(InvalidConfig, match=r"60,000,000 scores; allowed: at most 50,000,000"):
         smartrec.agents.make(NAME, large, seed=0, recommender="SLIM")

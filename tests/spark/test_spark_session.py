@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,10 +72,20 @@ def test_another_session_is_running(spark):
 
 
 @pytest.mark.slow
+def test_a_session_begun_in_another_thread_is_seen(spark):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(sessions.running_session).result() is spark
+        with pytest.raises(SparkUnusable, match=r"not local\[3\]"):
+            pool.submit(sessions.session, "local[3]").result()
+
+
+@pytest.mark.slow
 def test_workers_with_another_version(spark, monkeypatch):
     monkeypatch.setattr(sessions, "_examined", set())
     monkeypatch.setattr(np, "__version__", "0.1")
-    with pytest.raises(SparkUnusable, match=r"workers have .*NumPy [1-9].*, the driver has .*NumPy 0\.1;"):
+    with pytest.raises(
+        SparkUnusable, match=r"workers have .*NumPy [1-9].*, the driver has .*NumPy 0\.1;.* PYSPARK_PYTHON=/"
+    ):
         sessions.require_session(spark)
 
 
