@@ -1,9 +1,13 @@
-"""A whole run on Spark: the same protocol as ``evaluation.run``, measured the same way."""
+"""A whole run on Spark: the protocol of ``evaluation.run``, and its figures less three.
+
+``recovery``, ``static_regret`` and ``learning_us`` are not there.
+"""
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from copy import deepcopy
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +26,7 @@ from smartrec.evaluation.behaviour import gini, novelty
 from smartrec.evaluation.metrics import Ledger, normalised
 from smartrec.evaluation.record import RunRecord, checkout, versions
 from smartrec.tasks.spark_cycle import SparkCycle, Totals
+from smartrec.tasks.spark_rows import served
 
 
 def run(
@@ -59,9 +64,9 @@ def run(
 
     Raises:
         InvalidInput: ``envs`` is no SmartRec world.
-        InvalidConfig: The agent is for another problem, or the world cannot be on Spark.
+        InvalidConfig: The agent is for another problem, or it or the world cannot be on Spark.
         OutputError: ``folder`` holds something already, and ``resume`` is False.
-        DataError: ``folder`` holds another run.
+        DataError: ``folder`` holds another run, or one of other code.
     """
     world = envs.unwrapped
     if not isinstance(world, RecommendationVectorEnv):
@@ -71,10 +76,11 @@ def run(
     of_world = int(generators(seed, 1)[0].integers(2**63))
     of_agent = int(generators(seed if agent_seed is None else agent_seed, 2)[1].integers(2**63))
     visits = Visits(world.crowd, world.settings, of_world)
+    next(served(deepcopy(agent), replace(visits, chunk_size=1).serve(1, 0), True))  # refused here, not in a worker
     log = IterationLog(spark, folder, resume=resume)
+    cycle = SparkCycle(agent, visits, log, of_agent)
     identity = _identity(agent, world, seed, agent_seed)
     log.write_header(json.dumps(identity, sort_keys=True))
-    cycle = SparkCycle(agent, visits, log, of_agent)
     came = []
     for clock in range(1, world.iterations + 1):
         came.append(cycle.iterate(clock))
@@ -96,7 +102,6 @@ def run(
         feedback_loss=0.0,
         wall_s=time.perf_counter() - started,
         label=label or type(agent).__name__,
-        code=code_of(type(agent)),
         commit=commit,
         dirty=dirty,
         versions=versions(),
@@ -117,6 +122,7 @@ def _identity(agent: Agent, world: RecommendationVectorEnv, seed: int, agent_see
         "config_digest": digest(config),
         "seed": seed,
         "agent_seed": agent_seed,
+        "code": code_of(type(agent)),
     }
 
 

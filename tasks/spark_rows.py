@@ -12,6 +12,8 @@ import numpy as np
 from smartrec.agents.base import Agent
 from smartrec.core.arrays import FloatArray
 from smartrec.core.config import require
+from smartrec.core.decision import Decision
+from smartrec.core.errors import OutputError
 from smartrec.envs.lanes import Lanes
 from smartrec.evaluation.episodes import seen
 
@@ -48,7 +50,7 @@ def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
         first = np.full(len(lanes.users), step == 0)
         decision = agent.act(observation, first=first, allowed=allowed, explore=explore)
         seconds = time.perf_counter() - started
-        require(not decision.extras, "extras of a decision", sorted(decision.extras), "none on Spark: the log has none")
+        _require_no_extras(agent, decision)
         outcome = lanes.respond(decision.action)
         assert outcome.items is not None
         n, k = outcome.items.shape
@@ -66,6 +68,16 @@ def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
         batch = pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
         yield batch.replace_schema_metadata({"seconds": repr(seconds)})
         step += 1
+
+
+def _require_no_extras(agent: Agent, decision: Decision) -> None:
+    """Raise if a decision carries what the log has no column for.
+
+    Raises:
+        InvalidConfig: With the agent's name.
+    """
+    name, allowed = type(agent).__name__, "none on Spark, whose log has none; take another agent, or NumPy's engine"
+    require(not decision.extras, f"extras of {name}'s decisions", sorted(decision.extras), allowed)
 
 
 def sums_of(rows: Any, n_items: int) -> FloatArray:
@@ -94,6 +106,10 @@ def writing(
         from pyarrow import parquet
 
         for chunks in batches:
+            if not os.path.isdir(folder):
+                raise OutputError(
+                    f"{folder} is not reached by this worker; choose a folder all workers mount, or hdfs://..."
+                )
             name = f"part-{chunks.column(0)[0].as_py():09d}.parquet"
             unfinished = f"{folder}/.{name}.{secrets.token_hex(6)}"
             sums = np.zeros((len(SUMS), n_items))

@@ -4,6 +4,7 @@ Layout, as Sim4Rec's: ``<folder>/log.parquet/__iter=<n>/*.parquet``. An iteratio
 readers pass over, and then renamed: it is there as a whole, or not at all.
 """
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,7 +27,8 @@ class IterationLog:
 
     Args:
         spark: Session.
-        folder: Path or URL; made with the first thing that is written.
+        folder: Path or URL; made with the first thing that is written. A relative path on a disk starts at Python's
+            current folder.
         resume: Whether it may hold iterations already, to go on from.
 
     Raises:
@@ -40,6 +42,8 @@ class IterationLog:
         self._fields: Any = None  # of the rows; looking them up takes a Spark job
         self._path = spark._jvm.org.apache.hadoop.fs.Path
         self._files = self._path(self.folder).getFileSystem(spark._jsc.hadoopConfiguration())
+        if self.on_disk and not self._path(self.folder).isAbsolute():  # Java's and the workers' folders are others
+            self.folder = os.path.abspath(self.folder)
         names = self._names(self.folder)
         if names and not resume:
             raise OutputError(
@@ -66,7 +70,7 @@ class IterationLog:
 
         Raises:
             InvalidConfig: ``iteration`` is there already, or below 0.
-            InvalidInput: Other columns or types.
+            InvalidInput: Other columns or types, or a column ``__iter``.
         """
         frame = self._fitting(frame)
         with self._whole(iteration) as unfinished, clear_errors():
@@ -92,12 +96,15 @@ class IterationLog:
             self._files.mkdirs(self._path(unfinished))
             with clear_errors():
                 names = job(self._path(unfinished).toUri().getPath())
-            missing = sorted({*names} - {*self._names(unfinished)})
+            there = {*self._names(unfinished)}
+            missing = sorted({*names} - there)
             if missing:
                 raise OutputError(
                     f"{', '.join(missing[:3])} of iteration {iteration} did not come to {self.folder}; choose a folder "
                     "that all workers reach under the same path, or a URL such as hdfs://..."
                 )
+            for name in there - {*names}:  # of tasks that were tried again
+                self._files.delete(self._path(f"{unfinished}/{name}"), True)
 
     @contextmanager
     def _whole(self, iteration: int) -> Iterator[str]:
@@ -137,7 +144,7 @@ class IterationLog:
         """Write down what the log is of; kept as it is where it is there already.
 
         Raises:
-            DataError: Another header is there: this is the log of another run.
+            DataError: Another header is there, or iterations without one: this is another log.
         """
         path = self._path(f"{self.folder}/{HEADER}")
         if self._files.exists(path):
@@ -148,6 +155,8 @@ class IterationLog:
                     "on with the run that is there"
                 )
             return
+        if self.iterations:
+            raise DataError(f"{self.folder} holds iterations without {HEADER}: another log; choose another folder")
         self._make()
         unfinished = self._path(f"{self.folder}/.{HEADER}-{secrets.token_hex(6)}")
         stream = self._files.create(unfinished, False)
@@ -165,13 +174,16 @@ class IterationLog:
 
     def _fitting(self, frame: Any) -> Any:
         """Return ``frame`` with its columns in the log's order."""
+        if ITERATION in frame.columns:
+            raise InvalidInput(f"the frame has a column {ITERATION!r}, which the log adds by itself; drop it")
         there = self.iterations
         if not there:
             return frame
-        old, new = ({f.name: f.dataType for f in s.fields} for s in (self._schema(there[0]), frame.schema))
+        schemas = self._schema(there[0]), frame.schema
+        old, new = ({f.name: f.dataType.simpleString() for f in s.fields} for s in schemas)
         if old != new:
             wrong = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-            text = ", ".join(f"{name}: {_type(new, name)}, not {_type(old, name)}" for name in wrong)
+            text = ", ".join(f"{name}: {new.get(name, 'none')}, not {old.get(name, 'none')}" for name in wrong)
             raise InvalidInput(
                 f"the frame does not fit the log in {self.folder} ({text}); cast, rename or drop columns"
             )
@@ -193,7 +205,3 @@ class IterationLog:
         if not self._files.getFileStatus(path).isDirectory():
             raise OutputError(f"{folder} is a file; choose a folder")
         return sorted(status.getPath().getName() for status in self._files.listStatus(path))
-
-
-def _type(types: dict[str, Any], name: str) -> str:
-    return types[name].simpleString() if name in types else "none"

@@ -10,7 +10,7 @@ from smartrec.core.config import require
 from smartrec.core.errors import InvalidInput
 from smartrec.core.optional import optional
 from smartrec.core.spark import clear_errors, require_columns
-from smartrec.envs.spark.log import IterationLog
+from smartrec.envs.spark.log import ITERATION, IterationLog
 
 _SALTS = {"users": 1, "items": 2, "pairs": 3}
 
@@ -27,7 +27,7 @@ class Simulator:
         users: DataFrame, one row a user.
         items: DataFrame, one row an item.
         folder: Path or URL of the log, see ``IterationLog``.
-        log: DataFrame of interactions from before, or None.
+        log: DataFrame of interactions from before, or None; a column ``__iter`` is left out.
         user: Name of the column of users.
         item: Name of the column of items.
         seed: Of all draws, 0 .. 2**31 - 1.
@@ -60,7 +60,7 @@ class Simulator:
             self._require_known(log, "log")
         self.log = IterationLog(users.sparkSession, folder, resume=resume)
         if log is not None and 0 not in self.log.iterations:
-            self.log.write(log, 0)
+            self.log.write(log.drop(ITERATION), 0)
 
     def sample_users(self, iteration: int, *, share: float | None = None, count: int | None = None) -> Any:
         """Return users of an iteration, each with probability ``share``, or exactly ``count``.

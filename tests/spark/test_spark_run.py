@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +18,7 @@ from smartrec.evaluation import run as run_here
 from smartrec.tasks.runner import agent_seed
 from smartrec.tasks.spark import run
 from smartrec.tasks.spark_cycle import SparkCycle, Totals, transitions_of
-from smartrec.tasks.spark_rows import served
+from smartrec.tasks.spark_rows import served, writing
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
@@ -203,6 +204,22 @@ def test_sums_teach_an_agent_that_counts_as_rows_do(name):
         )
 
 
+def test_what_dead_tasks_left_is_not_committed(spark, tmp_path):
+    def job(folder):
+        for name in ("part-0.parquet", ".part-0.parquet.dead", "part-1.parquet"):
+            (Path(folder) / name).write_text("")
+        return ["part-0.parquet"]
+
+    IterationLog(spark, str(tmp_path)).write_pieces(job, 1)
+    assert [path.name for path in (tmp_path / "log.parquet" / "__iter=1").iterdir()] == ["part-0.parquet"]
+
+
+def test_a_worker_that_does_not_reach_the_folder_says_so():
+    pieces = writing(iter, "/none/such", 10)
+    with pytest.raises(OutputError, match=r"/none/such is not reached by this worker; choose a folder all workers"):
+        next(pieces(iter([None])))
+
+
 def test_workers_that_do_not_reach_the_folder_are_noticed(spark, tmp_path):
     log = IterationLog(spark, str(tmp_path / "log"))
     with pytest.raises(OutputError, match=r"part-0.parquet of iteration 1 did not come to .* all workers reach"):
@@ -227,4 +244,32 @@ def test_what_cannot_be_on_spark_is_refused(spark, tmp_path):
         run(agent, plain, spark=spark, seed=0, folder=str(tmp_path / "b"))
     with pytest.raises(OutputError, match=r"holds other files"):
         run(agent, plain, spark=spark, seed=0, folder=str(tmp_path / "b"), resume=True)
+    slates = world(1, n_users=100, slate_size=2)
+    exp3 = smartrec.agents.make("smartrec.agents.bandits.exp3:Exp3", slates, seed=0)
+    with pytest.raises(InvalidConfig, match=r"extras of Exp3's decisions = \['.*'\]; allowed: none on Spark"):
+        run(exp3, slates, spark=spark, seed=0, folder=str(tmp_path / "a"))
     assert not (tmp_path / "a").exists()
+
+
+def test_a_relative_folder_is_pythons(spark, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    envs = world(1, n_users=100, iterations=1)
+    run(smartrec.agents.make("random", envs, seed=0), envs, spark=spark, seed=0, folder="logs/a")
+    assert IterationLog(spark, str(tmp_path / "logs" / "a"), resume=True).iterations == [1]
+
+
+def test_a_log_of_other_code_or_without_a_header_is_another_log(spark, tmp_path, monkeypatch):
+    envs = world(1, n_users=100, iterations=1)
+
+    def go(folder):
+        agent = smartrec.agents.make("random", envs, seed=0)
+        return run(agent, envs, spark=spark, seed=0, folder=str(folder), resume=True)
+
+    go(tmp_path / "a")
+    monkeypatch.setattr("smartrec.tasks.spark.code_of", lambda cls: "other")
+    with pytest.raises(DataError, match=r"holds another run"):
+        go(tmp_path / "a")
+    IterationLog(spark, str(tmp_path / "b")).write(spark.range(2), 1)
+    with pytest.raises(DataError, match=r"holds iterations without run.json: another log"):
+        go(tmp_path / "b")
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["log.parquet"]

@@ -112,6 +112,16 @@ def test_a_failing_pipeline_leaves_nothing(spark, users, items, tmp_path):
     assert not list((tmp_path / "log" / "log.parquet").iterdir())
 
 
+def test_a_starting_log_with_iterations_and_arrays_without_nulls(spark, users, items, tmp_path):
+    old = spark.range(3).selectExpr("id as user_idx", "id as item_idx", "array(1.0d) as x", "7 as __iter")
+    simulator = Simulator(users, items, str(tmp_path / "log"), log=old)
+    assert [row["__iter"] for row in simulator.log.read().collect()] == [0, 0, 0]
+    with pytest.raises(InvalidInput, match="the frame has a column '__iter', which the log adds by itself; drop it"):
+        simulator.update_log(old, 1)
+    simulator.update_log(old.drop("__iter"), 1)  # read back, its arrays may hold nulls; as made, they do not
+    assert simulator.log.iterations == [0, 1]
+
+
 def test_bad_users_are_refused(users, items, tmp_path):
     with pytest.raises(InvalidInput, match=r"user_idx \d+ comes 2 times in users"):
         Simulator(users.union(users), items, str(tmp_path / "a"))
