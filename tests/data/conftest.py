@@ -1,10 +1,13 @@
-"""A server on this machine that cuts, lies and refuses, for the tests of fetching."""
+"""A server that cuts, lies and refuses, for the tests of fetching; frames of a made log, for those of static files."""
 
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
 import pytest
+
+from smartrec.data import Frames, Interactions, Trajectories, Vocabulary
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -77,3 +80,31 @@ def serve():
     yield start
     for site in sites:
         site.close()
+
+
+def make_frames(lengths, f, n_items=7, ratings=None, seed=0):
+    rng = np.random.default_rng(seed)
+    users = rng.permutation(np.repeat(np.arange(len(lengths)), lengths))
+    scale = np.arange(-4, 6) if ratings is None else np.asarray(ratings)
+    rows = len(users)
+    log = Interactions(
+        users, rng.integers(n_items, size=rows), rng.choice(scale, rows), rng.integers(5, size=rows),
+        Vocabulary(range(len(lengths))), Vocabulary(range(n_items)),
+    )  # fmt: skip
+    return Frames(Trajectories.of(log), f)
+
+
+def make_vectors(frames, d=3, seed=1):
+    return np.random.default_rng(seed).normal(size=(frames.trajectories.n_items, d)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def frames_of():
+    """Makes frames of users with so many answers each."""
+    return make_frames
+
+
+@pytest.fixture(scope="session")
+def vectors_for():
+    """Makes vectors of the items of frames."""
+    return make_vectors

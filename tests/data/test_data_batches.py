@@ -81,7 +81,8 @@ def test_what_is_out_of_range(wrong):
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("whole_users", [False, True])
 def test_loaders_of_torch_give_the_same_for_any_number_of_workers(workers, whole_users):
-    torch = pytest.importorskip("torch")
+    import torch
+
     dense = DenseFrames(FRAMES, VECTORS)
     order = Batches.of_users(FRAMES.user_ends, 2, seed=4) if whole_users else Batches(len(FRAMES), 16, seed=4)
     loader = torch.utils.data.DataLoader(dense, sampler=order, batch_size=None, num_workers=workers)
@@ -96,7 +97,8 @@ def test_loaders_of_torch_give_the_same_for_any_number_of_workers(workers, whole
 
 
 def test_a_loader_that_makes_its_own_batches():
-    torch = pytest.importorskip("torch")
+    import torch
+
     dense = DenseFrames(FRAMES, VECTORS)
     (batch,) = torch.utils.data.DataLoader(dense, batch_size=len(dense))
     for name, expected in dense.batch(np.arange(len(dense))).items():
@@ -131,7 +133,8 @@ def test_sequences_keep_the_last_answers():
 
 
 def test_sequences_in_loaders():
-    torch = pytest.importorskip("torch")
+    import torch
+
     sequences, order = Sequences(Trajectories.of(LOG), VECTORS), Batches(6, 4, seed=2)
     for workers in (0, 2):
         loader = torch.utils.data.DataLoader(sequences, sampler=order, batch_size=None, num_workers=workers)
@@ -142,7 +145,8 @@ def test_sequences_in_loaders():
 @pytest.mark.parametrize("encoder", ["rnn", "gru", "lstm", "tcn", "esn", "chaos_free"])
 def test_padding_changes_no_encoding(encoder):
     """The same answers padded to 9 and to 12 positions give the same state."""
-    torch = pytest.importorskip("torch")
+    import torch
+
     from smartrec.agents.encoders.state import State, tensors
 
     outputs, weights = [], None

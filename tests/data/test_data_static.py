@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from smartrec.core.errors import DataError, DataNotFound, InvalidConfig, InvalidInput, OutputError
-from smartrec.data import Interactions, Vocabulary
+from smartrec.core.errors import DataError, DataNotFound, InvalidInput, OutputError
 from smartrec.data.batches import Batches
 from smartrec.data.dense import DenseFrames
 from smartrec.data.frames import Frames
@@ -21,27 +20,10 @@ from smartrec.data.static_compact import CompactFile, write_compact
 from smartrec.data.static_dense import DenseFile, write_dense
 from smartrec.data.static_minari import write_minari
 from smartrec.data.static_parquet import ParquetFile, write_parquet
-from smartrec.data.trajectories import Trajectories
 
 WRITERS = {"dense": write_dense, "compact": lambda path, frames, _: write_compact(path, frames)}
 WRITERS["parquet"] = lambda path, frames, _: write_parquet(path, frames)
 READERS = {"dense": lambda path, _: DenseFile(path), "compact": CompactFile, "parquet": ParquetFile}
-
-
-def frames_of(lengths, f, n_items=7, ratings=None, seed=0):
-    rng = np.random.default_rng(seed)
-    users = rng.permutation(np.repeat(np.arange(len(lengths)), lengths))
-    scale = np.arange(-4, 6) if ratings is None else np.asarray(ratings)
-    rows = len(users)
-    log = Interactions(
-        users, rng.integers(n_items, size=rows), rng.choice(scale, rows), rng.integers(5, size=rows),
-        Vocabulary(range(len(lengths))), Vocabulary(range(n_items)),
-    )  # fmt: skip
-    return Frames(Trajectories.of(log), f)
-
-
-def vectors_for(frames, d=3, seed=1):
-    return np.random.default_rng(seed).normal(size=(frames.trajectories.n_items, d)).astype(np.float32)
 
 
 def same(left, right):
@@ -65,7 +47,9 @@ def joined(batches):
     seed=st.integers(0, 99),
     data=st.data(),
 )
-def test_static_equals_dynamic_bit_for_bit(kind, lengths, f, half_stars, seed, data, tmp_path_factory):
+def test_static_equals_dynamic_bit_for_bit(
+    kind, lengths, f, half_stars, seed, data, tmp_path_factory, frames_of, vectors_for
+):
     scale = np.arange(1, 11) / 2 if half_stars else None
     frames = frames_of([f + 1, *lengths], f, ratings=scale, seed=seed)
     vectors, path = vectors_for(frames, seed=seed), tmp_path_factory.mktemp("static") / "file"
@@ -83,7 +67,7 @@ def test_static_equals_dynamic_bit_for_bit(kind, lengths, f, half_stars, seed, d
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_padded_and_chosen_frames(kind, tmp_path):
+def test_padded_and_chosen_frames(kind, tmp_path, frames_of, vectors_for):
     frames = frames_of([9, 1, 12], 4)
     padded = Frames(frames.trajectories, 4, padded=True)
     part = padded.only(np.arange(22) % 3 == 0)
@@ -92,7 +76,7 @@ def test_padded_and_chosen_frames(kind, tmp_path):
     same(rows[np.arange(8)], DenseFrames(part, vectors)[np.arange(8)])
 
 
-def test_a_user_of_25_ratings_gives_15_rows(tmp_path):
+def test_a_user_of_25_ratings_gives_15_rows(tmp_path, frames_of, vectors_for):
     frames = frames_of([25], 10)
     batch = DenseFile(write_dense(tmp_path / "a.h5", frames, vectors_for(frames, 128))).batch(slice(None))
     assert batch["state"].shape == batch["next_state"].shape == (15, 1290)
@@ -101,7 +85,7 @@ def test_a_user_of_25_ratings_gives_15_rows(tmp_path):
     assert np.array_equal(batch["next_state"][:-1], batch["state"][1:])
 
 
-def test_the_layout_is_recnns_and_its_compact_form_takes_under_five_percent(tmp_path):
+def test_the_layout_is_recnns_and_its_compact_form_takes_under_five_percent(tmp_path, frames_of, vectors_for):
     frames = frames_of([200] * 20, 10, n_items=500)
     dense = write_dense(tmp_path / "dense.h5", frames, vectors_for(frames, 128))
     with h5py.File(dense) as file:
@@ -132,7 +116,7 @@ def test_anybodys_file_in_recnns_layout(tmp_path):
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_data_loader_takes_it(kind, workers, tmp_path):
+def test_a_data_loader_takes_it(kind, workers, tmp_path, frames_of, vectors_for):
     from torch.utils.data import DataLoader
 
     frames = frames_of([30, 40], 5)
@@ -146,14 +130,14 @@ def test_a_data_loader_takes_it(kind, workers, tmp_path):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_pickled_it_reads_on(kind, tmp_path):
+def test_pickled_it_reads_on(kind, tmp_path, frames_of, vectors_for):
     frames = frames_of([9], 2)
     rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
     same(pickle.loads(pickle.dumps(rows))[[3, 1]], rows[[3, 1]])
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_frames_that_are_not_there(kind, tmp_path):
+def test_frames_that_are_not_there(kind, tmp_path, frames_of, vectors_for):
     frames = frames_of([9], 2)
     rows = READERS[kind](WRITERS[kind](tmp_path / "file", frames, vectors_for(frames)), vectors_for(frames))
     for number in (7, -1):
@@ -165,7 +149,7 @@ def test_frames_that_are_not_there(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.99])
-def test_a_file_cut_short(kind, keep, tmp_path):
+def test_a_file_cut_short(kind, keep, tmp_path, frames_of, vectors_for):
     frames = frames_of([300], 5)
     path = WRITERS[kind](tmp_path / "file", frames, vectors_for(frames))
     whole = path.read_bytes()
@@ -184,7 +168,7 @@ def test_no_file_and_a_file_of_another_kind(kind, tmp_path):
         READERS[kind](tmp_path / "text", vectors)
 
 
-def test_damage_in_the_middle_of_a_compressed_file(tmp_path):
+def test_damage_in_the_middle_of_a_compressed_file(tmp_path, frames_of, vectors_for):
     frames = frames_of([3000] * 3, 5, n_items=5000)
     path = write_compact(tmp_path / "file", frames, "gzip")
     content = bytearray(path.read_bytes())
@@ -214,7 +198,7 @@ def test_data_sets_of_other_shapes(change, message, tmp_path):
         DenseFile(tmp_path / "file")
 
 
-def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path):
+def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path, frames_of, vectors_for):
     frames = frames_of([9], 2)
     dense = write_dense(tmp_path / "dense", frames, vectors_for(frames))
     compact = write_compact(tmp_path / "compact", frames)
@@ -229,7 +213,7 @@ def test_a_dense_file_is_no_compact_one_nor_the_other_way_round(tmp_path):
 
 
 @pytest.mark.parametrize(("place", "number"), [((0, 0), 99), ((1, 0), -1), ((2, 2), 7)])
-def test_items_that_no_catalogue_has(place, number, tmp_path):
+def test_items_that_no_catalogue_has(place, number, tmp_path, frames_of, vectors_for):
     frames = frames_of([9], 2)
     path = write_compact(tmp_path / "file", frames)
     with h5py.File(path, "a") as file:
@@ -241,7 +225,7 @@ def test_items_that_no_catalogue_has(place, number, tmp_path):
     assert len(read.batch([3])["state"]) == 1
 
 
-def test_facts_that_are_no_numbers(tmp_path):
+def test_facts_that_are_no_numbers(tmp_path, frames_of):
     path = write_compact(tmp_path / "file", frames_of([9], 2))
     with h5py.File(path, "a") as file:
         file.attrs["n_items"] = "many"
@@ -250,7 +234,7 @@ def test_facts_that_are_no_numbers(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["compact", "parquet"])
-def test_embeddings_of_another_catalogue(kind, tmp_path):
+def test_embeddings_of_another_catalogue(kind, tmp_path, frames_of):
     frames = frames_of([9], 2)
     path = WRITERS[kind](tmp_path / "file", frames, None)
     with pytest.raises(InvalidInput, match=r"embeddings have shape \(6, 3\); allowed: \[7, d\]"):
@@ -260,7 +244,7 @@ def test_embeddings_of_another_catalogue(kind, tmp_path):
 
 
 @pytest.mark.parametrize("write", [write_dense, lambda path, *rest: write_minari("a-v0", *rest)])
-def test_an_item_without_a_vector(write, tmp_path, monkeypatch):
+def test_an_item_without_a_vector(write, tmp_path, monkeypatch, frames_of, vectors_for):
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     frames = frames_of([90], 2)
     vectors = vectors_for(frames)
@@ -274,7 +258,7 @@ def test_an_item_without_a_vector(write, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_what_is_there_stays(kind, tmp_path):
+def test_what_is_there_stays(kind, tmp_path, frames_of, vectors_for):
     frames = frames_of([9], 2)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match="is there already; remove it, or choose another name"):
@@ -283,7 +267,7 @@ def test_what_is_there_stays(kind, tmp_path):
     assert len([*tmp_path.iterdir()]) == 1
 
 
-def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
+def test_no_room_is_said_before_anything_is_written(tmp_path, monkeypatch, frames_of, vectors_for):
     frames = frames_of([9], 2)
     monkeypatch.setattr("smartrec.data.static_files.shutil.disk_usage", lambda _: type("U", (), {"free": 100}))
     with pytest.raises(OutputError, match=r"would take 0.0 MB, and 0.0 MB are free; choose another disk.*compact"):
@@ -295,10 +279,11 @@ FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_data_static import WRITERS, frames_of, vectors_for, write_minari
+from conftest import make_frames, make_vectors
+from test_data_static import WRITERS, write_minari
 from smartrec.core.errors import OutputError
-frames = frames_of([6000] * 3, 5, n_items=5000)
-vectors = vectors_for(frames)
+frames = make_frames([6000] * 3, 5, n_items=5000)
+vectors = make_vectors(frames)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, {most}))
 write = (lambda *rest: write_minari("a-v0", *rest[1:])) if {kind!r} == "minari" else WRITERS[{kind!r}]
@@ -323,54 +308,3 @@ def test_a_disk_that_fills_up(kind, most, tmp_path):
     assert "refused cannot write" in done.stdout
     assert "kept nothing of it" in done.stdout
     assert not [*target.iterdir()]
-
-
-@pytest.mark.parametrize("action", ["embedding", "index"])
-def test_minari_reads_the_episodes_of_the_users(action, tmp_path, monkeypatch):
-    import minari
-
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    frames = frames_of([25, 3, 12, 11], 10)
-    vectors = vectors_for(frames)
-    folder = write_minari("films/small-v0", frames, vectors, action)
-    assert folder == tmp_path / "films" / "small-v0"
-    assert [*minari.list_local_datasets()] == ["films/small-v0"]
-    dataset = minari.load_dataset("films/small-v0")
-    assert dataset.total_episodes == 3
-    assert dataset.total_steps == len(frames) == 15 + 2 + 1
-    dense, first = DenseFrames(frames, vectors, action), 0
-    for episode in dataset.iterate_episodes():
-        batch, first = dense[np.arange(first, first + len(episode.rewards))], first + len(episode.rewards)
-        assert np.array_equal(episode.observations[:-1], batch["state"])
-        assert np.array_equal(episode.observations[1:], batch["next_state"])
-        assert np.array_equal(episode.actions, batch["action"])
-        assert np.array_equal(episode.rewards, batch["reward"])
-        assert np.array_equal(episode.terminations, batch["done"])
-        assert not episode.truncations.any()
-        assert all(map(dataset.observation_space.contains, episode.observations))
-        assert all(map(dataset.action_space.contains, episode.actions))
-    assert first == len(frames)
-
-
-def test_a_part_of_a_log_is_truncated_where_the_users_go_on(tmp_path, monkeypatch):
-    import minari
-
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    frames = frames_of([8, 6], 2)
-    part = frames.only(np.isin(np.arange(14), [2, 3, 5, 7, 11, 12]))
-    write_minari("part-v0", part, vectors_for(frames))
-    ends = [(len(e.rewards), e.terminations[-1], e.truncations[-1]) for e in minari.load_dataset("part-v0")]
-    assert ends == [(2, False, True), (1, False, True), (1, True, False), (2, False, True)]
-
-
-def test_minari_says_what_it_cannot_do(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    frames = frames_of([9], 2)
-    for name in ("a", "a b-v0", "../a-v0"):
-        with pytest.raises(InvalidConfig, match=r"allowed: 'name-v0' or 'group/name-v0'"):
-            write_minari(name, frames, vectors_for(frames))
-    with pytest.raises(InvalidConfig, match="action = 'one_hot'; allowed"):
-        write_minari("a-v0", frames, vectors_for(frames), "one_hot")
-    write_minari("a-v0", frames, vectors_for(frames))
-    with pytest.raises(OutputError, match="is there already"):
-        write_minari("a-v0", frames, vectors_for(frames))

@@ -22,7 +22,6 @@ def table(rows=600, seed=0):
 
 @pytest.fixture(scope="module")
 def fitted():
-    pytest.importorskip("torch")
     return Autoencoder(INPUTS, size=2, hidden=32, epochs=60, batch=64, learning_rate=3e-3, unit=False).fit(table())
 
 
@@ -39,7 +38,6 @@ def test_two_numbers_give_back_what_two_numbers_made(fitted):
 
 
 def test_rows_of_length_one_forget_their_length_and_still_beat_the_mean():
-    pytest.importorskip("torch")
     source = table()
     fitted = Autoencoder(INPUTS, size=2, hidden=32, epochs=40, batch=64, learning_rate=3e-3).fit(source)
     assert 0.5 < fitted.explained < 0.9
@@ -49,7 +47,8 @@ def test_rows_of_length_one_forget_their_length_and_still_beat_the_mean():
 
 @pytest.mark.parametrize("unit", [True, False])
 def test_vectors_are_torchs(unit):
-    torch = pytest.importorskip("torch")
+    import torch
+
     source = table(100)
     own = Autoencoder(INPUTS, size=3, hidden=5, epochs=2, unit=unit).fit(source)
     rows = source[INPUTS].to_numpy()
@@ -80,7 +79,8 @@ def test_ids_and_all_other_columns_stay(fitted):
 
 
 def test_the_same_seed_gives_the_same_vectors_and_global_generators_rest():
-    torch = pytest.importorskip("torch")
+    import torch
+
     source, rows = table(100), table(100)[INPUTS].to_numpy()
     before, numpys = torch.random.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
     first, second, other = (Autoencoder(INPUTS, size=2, epochs=2, seed=s).fit(source).encode(rows) for s in (1, 1, 2))
@@ -106,7 +106,6 @@ def test_a_file_without_pickle(fitted, tmp_path):
 
 
 def test_a_column_that_never_moves_does_no_harm():
-    pytest.importorskip("torch")
     still = table(100).assign(x7=4.0)
     fitted = Autoencoder(INPUTS, size=2, epochs=1).fit(still)
     with pytest.raises(InvalidInput, match="every row is the same in x0, x1"):

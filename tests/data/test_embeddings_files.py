@@ -130,7 +130,8 @@ def test_the_file_of_an_embedder_holds_vectors_as_well(tmp_path):
 
 
 def test_a_torch_file_of_tensors_is_read_without_running_code(tmp_path):
-    torch = pytest.importorskip("torch")
+    import torch
+
     torch.save({1: torch.tensor([1.0, 2]), 296: torch.tensor([3.0, 4], dtype=torch.float64)}, tmp_path / "v.pt")
     found = read_vectors(tmp_path / "v.pt")
     assert (found.ids.ids.tolist(), found.vectors.tolist()) == ([1, 296], [[1, 2], [3, 4]])
@@ -143,7 +144,6 @@ class Bomb:
 
 @pytest.mark.parametrize("name", ["items.pkl", "items.pt", "items.npz", "items.pickle"])
 def test_pickles_are_refused_and_run_nothing(tmp_path, name):
-    pytest.importorskip("torch")
     (tmp_path / name).write_bytes(pickle.dumps({1: Bomb()}))
     with pytest.raises(DataError, match="pickle"):
         read_vectors(tmp_path / name)

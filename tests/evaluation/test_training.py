@@ -15,14 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from smartrec import agents
 from smartrec.core import Problem
-from smartrec.core.errors import (
-    DataError,
-    DataNotFound,
-    Diverged,
-    InvalidConfig,
-    InvalidInput,
-    OutputError,
-)
+from smartrec.core.errors import DataError, DataNotFound, Diverged, InvalidConfig, InvalidInput, OutputError
 from smartrec.evaluation.checkpoints import Checkpoints
 from smartrec.evaluation.training import train
 

@@ -28,7 +28,6 @@ def people():
 
 @pytest.fixture(scope="module")
 def fitted(people):
-    pytest.importorskip("torch")
     return Autoencoder(["visits", "age"], size=2, hidden=8, epochs=3).fit(people)
 
 

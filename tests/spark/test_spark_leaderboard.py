@@ -18,7 +18,6 @@ def smartrec(*arguments, cwd, **environment):
 
 
 def test_the_leaderboard_runs_on_spark(tmp_path):
-    pytest.importorskip("replay")
     spark = ("--engine", "spark", "--master", "local[2]")
     agents = ("--agents", "thompson,random,replay_wilson")
     first = smartrec(*QUICK, *agents, *spark, cwd=tmp_path)

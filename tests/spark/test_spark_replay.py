@@ -12,7 +12,6 @@ from smartrec.core.transitions import Transitions
 from smartrec.evaluation import run as run_here
 from smartrec.tasks.spark import run
 
-pytest.importorskip("replay")
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 NAME, USERS, ITEMS = "smartrec.agents.adapters.replay:RePlay", 60, 6
 

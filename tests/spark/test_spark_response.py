@@ -62,10 +62,11 @@ def test_dice_have_the_law_of_the_probabilities():
     assert abs(share - 0.01).max() < 5 * np.sqrt(0.01 / u.size)
 
 
+@pytest.mark.sim4rec
 def test_stages_mix_with_those_of_sim4rec_and_of_spark(spark, pairs):
-    response = pytest.importorskip("sim4rec.response")
     from pyspark.ml import PipelineModel
     from pyspark.ml.feature import SQLTransformer
+    from sim4rec import response
 
     from smartrec.response_models.spark import SparkResponse
 
@@ -127,10 +128,11 @@ def test_bad_options_are_refused(pairs):
         SparkResponse(Popularity([0.5]), seed=1).at(0).transform(pairs)
 
 
+@pytest.mark.sim4rec
 def test_sim4rec_serves_an_environment(spark):
-    response = pytest.importorskip("sim4rec.response")
     from pyspark.ml import PipelineModel
     from pyspark.ml.linalg import Vectors
+    from sim4rec import response
 
     from smartrec.response_models.sim4rec import Sim4RecResponse
 

@@ -49,9 +49,10 @@ def test_samples(users, items, tmp_path):
     assert len(table) == 20
 
 
+@pytest.mark.sim4rec
 def test_a_cycle_with_mixed_stages_and_its_log(spark, users, items, tmp_path):
-    response = pytest.importorskip("sim4rec.response")
     from pyspark.ml import PipelineModel
+    from sim4rec import response
 
     from smartrec.response_models.spark import SparkResponse
 

@@ -22,7 +22,8 @@ def td3(td3_folder):
 
 @pytest.fixture
 def shown(td3_folder, dqn_folder, monkeypatch):
-    testing = pytest.importorskip("streamlit.testing.v1")
+    from streamlit.testing import v1 as testing
+
     monkeypatch.setattr(sys, "argv", [str(PAGE), str(td3_folder), str(dqn_folder)])
     return testing.AppTest.from_file(str(PAGE), default_timeout=60).run()
 

@@ -166,7 +166,6 @@ def test_planted_tastes_are_found_and_the_table_says_so(tmp_path):
 
 @pytest.mark.slow
 def test_agents_that_learn_from_frames_find_planted_tastes(tmp_path):
-    pytest.importorskip("torch")
     log = write_log(tmp_path / "log.csv", a_log())
     protocol = Protocol(log, test_share=0.3, frame_size=5, k=5, epochs=30, batch=64, discount=0.0)
     dataset, (question,) = ask(protocol)

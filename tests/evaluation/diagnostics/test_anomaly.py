@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import wasserstein_distance
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
@@ -21,8 +22,6 @@ from smartrec.evaluation.diagnostics import (
     pairs,
     pairs_figure,
 )
-
-torch = pytest.importorskip("torch")
 
 QUICK = AnomalyConfig(epochs=40)
 
