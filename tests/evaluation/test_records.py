@@ -12,7 +12,7 @@ import pytest
 from smartrec import agents
 from smartrec.core.errors import DataError, OutputError
 from smartrec.evaluation import RecordStore, curves, leaderboard, markdown, read_records, run, save_figure, to_csv
-from smartrec.evaluation.record import RunRecord
+from smartrec.evaluation.record import CURVE, RunRecord
 from smartrec.evaluation.store import RunKey
 
 
@@ -182,6 +182,25 @@ def test_curves_draw_every_agent_with_a_band(records, tmp_path):
     assert thompson.get_xdata().tolist() == [1, 2, 3, 4, 5]
     save_figure(figure, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_name_the_best_of_many(records):
+    def ending(share):
+        final = dict(zip(CURVE, records[0].curve[-1], strict=True))
+        final["expected"] = final["random"] + share * (final["best"] - final["random"])
+        return [*records[0].curve[:-1], list(final.values())]
+
+    many = [replace(records[0], label=f"a{number:02}", curve=ending(number / 24)) for number in range(24)]
+    figure = curves([("Task 1", many)])
+    names = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert names == {"oracle", "random (exact)", *(f"a{number:02}" for number in range(14, 24))}
+    assert len(figure.axes[0].lines) == 2 + 24
+
+
+def test_curves_show_the_best_fixed_slate_where_users_differ(records):
+    (axis,) = curves([("Task 4", [replace(r, metrics={**r.metrics, "final_best_fixed": 0.6}) for r in records])]).axes
+    (line,) = (line for line in axis.lines if line.get_label() == "best fixed, at the end")
+    assert list(line.get_ydata()) == [0.6, 0.6]
 
 
 def test_curves_of_long_runs_end_at_the_last_iteration():
