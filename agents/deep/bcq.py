@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from smartrec.agents.base import Agent, Tags
+from smartrec.agents.base import Tags
 from smartrec.agents.deep.experience import Batch, Experience
+from smartrec.agents.deep.gradient_agent import GradientAgent
 from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
-from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.training import Learner
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
@@ -122,7 +123,7 @@ class Perturbation(nn.Module):
         return moved.clamp(-1, 1)
 
 
-class BCQ(Agent):
+class BCQ(GradientAgent):
     """Batch-constrained Q-learning on vectors.
 
     Attributes:
@@ -188,28 +189,11 @@ class BCQ(Agent):
         self.experience.record(transitions[np.flatnonzero(transitions.observed.any(axis=1))])
         return self._take(self.config.fit_steps if self.experience.size else 0)
 
-    def learn(self, transitions: Transitions) -> dict[str, float]:
-        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
-
-        Raises:
-            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
-            Diverged: A loss is no finite number; the weights are those before the step.
-        """
-        figures = self._learn(self.experience.batch_of(transitions))
-        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
-        return figures
-
-    def test(self, transitions: Transitions) -> dict[str, float]:
-        """Return the figures of ``learn`` on these transitions; nothing changes."""
-        with held(self):
-            return self._learn(self.experience.batch_of(transitions))
-
     def _take(self, steps: int) -> dict[str, float]:
         figures: dict[str, float] = {}
         for _ in range(steps):
             figures = self._learn(self.experience.sample(self.config.batch, self.rng))
         if figures:
-            self.lookup.follow(self.critic.network.vectors, self.critic.steps)
             figures.update(self.lookup.figures())
         return figures
 
@@ -225,6 +209,7 @@ class BCQ(Agent):
         actor_loss = self.actor.step(-critic(seen, moved, heads=1).mean())
         self.critic.follow(self.config.tau)
         self.actor.follow(self.config.tau)
+        self.lookup.follow(critic.vectors, self.critic.steps)
         figures = {"critic_loss": critic_loss, "actor_loss": actor_loss, "generator_loss": generator_loss}
         return {**figures, "q_mean": float(values.detach().mean())}
 

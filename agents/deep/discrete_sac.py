@@ -21,14 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from smartrec.agents import exploration
-from smartrec.agents.base import Agent, Tags, lanes_of
+from smartrec.agents.base import Tags, lanes_of
 from smartrec.agents.deep.experience import Batch, Experience
+from smartrec.agents.deep.gradient_agent import GradientAgent
 from smartrec.agents.deep.item_scores import Form, ItemScores, huber, scores_to_act_on
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.settings import DeepConfig
 from smartrec.agents.deep.temperature import Temperature
-from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.training import Learner
 from smartrec.core.arrays import BoolArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -95,7 +96,7 @@ class Twins(nn.Module):
         return torch.stack([network(observation, items) for network in self.each])
 
 
-class DiscreteSAC(Agent):
+class DiscreteSAC(GradientAgent):
     """Soft actor-critic over items.
 
     Attributes:
@@ -155,20 +156,6 @@ class DiscreteSAC(Agent):
         for _ in range(self.cadence.due()):
             figures = self._learn(self.experience.sample(self.config.batch_size, self.rng))
         return figures
-
-    def learn(self, transitions: Transitions) -> dict[str, float]:
-        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
-
-        Raises:
-            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
-            Diverged: A loss is no finite number; the weights are those before the step.
-        """
-        return self._learn(self.experience.batch_of(transitions))
-
-    def test(self, transitions: Transitions) -> dict[str, float]:
-        """Return the figures of ``learn`` on these transitions; nothing changes."""
-        with held(self):
-            return self._learn(self.experience.batch_of(transitions))
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take one gradient step with each network."""

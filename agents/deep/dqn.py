@@ -21,14 +21,15 @@ import torch
 from torch import Tensor
 
 from smartrec.agents import exploration
-from smartrec.agents.base import Agent, Tags, lanes_of
+from smartrec.agents.base import Tags, lanes_of
 from smartrec.agents.deep.experience import Batch, Experience
+from smartrec.agents.deep.gradient_agent import GradientAgent
 from smartrec.agents.deep.item_scores import Form, ItemScores, huber, scores_to_act_on, slate_targets
 from smartrec.agents.deep.memory import Memory
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence, Schedule
 from smartrec.agents.deep.settings import DeepConfig
-from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.training import Learner
 from smartrec.core.arrays import BoolArray, FloatArray, Observation
 from smartrec.core.config import require
 from smartrec.core.decision import Candidates, Decision
@@ -98,7 +99,7 @@ class DQNConfig(DeepConfig):
         require(0 < self.epochs < math.inf, "epochs", self.epochs, "a finite number > 0")
 
 
-class DQN(Agent):
+class DQN(GradientAgent):
     """Deep Q-learning.
 
     Attributes:
@@ -185,21 +186,11 @@ class DQN(Agent):
         return figures
 
     def learn(self, transitions: Transitions) -> dict[str, float]:
-        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
-
-        Raises:
-            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
-            Diverged: A loss is no finite number; the weights are those before the step.
-        """
-        figures = self._learn(self.experience.batch_of(transitions))
+        """Take one gradient step on exactly these transitions; they count for ``epsilon_over`` as if observed."""
+        figures = super().learn(transitions)
         self.cadence.count(len(transitions))
         self.cadence.due()  # the step for these was the one above
         return figures
-
-    def test(self, transitions: Transitions) -> dict[str, float]:
-        """Return the figures of ``learn`` on these transitions; nothing changes."""
-        with held(self):
-            return self._learn(self.experience.batch_of(transitions))
 
     def _epsilon(self) -> float:
         options = self.config

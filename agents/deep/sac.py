@@ -24,13 +24,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from smartrec.agents.base import Agent, Tags
+from smartrec.agents.base import Tags
 from smartrec.agents.deep.experience import Batch, Experience
+from smartrec.agents.deep.gradient_agent import GradientAgent
 from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built, mlp
 from smartrec.agents.deep.schedules import Cadence
 from smartrec.agents.deep.temperature import Temperature
-from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.training import Learner
 from smartrec.agents.deep.vector_networks import VectorCritic, item_values, mean_error, normal, state_of
 from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
@@ -87,7 +88,7 @@ class GaussianActor(nn.Module):
         return mean, log_sd.clamp(*LOG_SD)
 
 
-class SAC(Agent):
+class SAC(GradientAgent):
     """Soft actor-critic.
 
     Attributes:
@@ -144,25 +145,8 @@ class SAC(Agent):
         for _ in range(self.cadence.due()):
             figures = self._learn(self.experience.sample(self.config.batch, self.rng))
         if figures:
-            self.lookup.follow(self.critic.network.vectors, self.critic.steps)
             figures.update(self.lookup.figures())
         return figures
-
-    def learn(self, transitions: Transitions) -> dict[str, float]:
-        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
-
-        Raises:
-            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
-            Diverged: A loss is no finite number; the weights are those before the step.
-        """
-        figures = self._learn(self.experience.batch_of(transitions))
-        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
-        return figures
-
-    def test(self, transitions: Transitions) -> dict[str, float]:
-        """Return the figures of ``learn`` on these transitions; nothing changes."""
-        with held(self):
-            return self._learn(self.experience.batch_of(transitions))
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take a gradient step of critics, actor and temperature."""
@@ -178,6 +162,7 @@ class SAC(Agent):
             wanted = self.config.target_entropy * proto.shape[1]
             self.temperature.step(self.temperature.network.logarithm * (entropy - wanted))
         self.critic.follow(self.config.tau)
+        self.lookup.follow(critic.vectors, self.critic.steps)
         figures = {"critic_loss": critic_loss, "actor_loss": actor_loss, "q_mean": float(values.detach().mean())}
         return {**figures, "alpha": self.alpha, "entropy": entropy}
 

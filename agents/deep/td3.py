@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from smartrec.agents.base import Agent, Tags
+from smartrec.agents.base import Tags
 from smartrec.agents.deep.experience import Batch, Experience
+from smartrec.agents.deep.gradient_agent import GradientAgent
 from smartrec.agents.deep.lookup import Lookup
 from smartrec.agents.deep.networks import built
 from smartrec.agents.deep.schedules import Cadence
-from smartrec.agents.deep.training import Learner, held
+from smartrec.agents.deep.training import Learner
 from smartrec.agents.deep.vector_networks import VectorActor, VectorCritic, item_values, mean_error, normal
 from smartrec.agents.deep.vectors import VectorConfig, with_embeddings
 from smartrec.agents.encoders.state import tensors
@@ -58,7 +59,7 @@ class TD3Config(VectorConfig):
         require(self.policy_delay >= 1, "policy_delay", self.policy_delay, "a whole number >= 1")
 
 
-class TD3(Agent):
+class TD3(GradientAgent):
     """Twin delayed deterministic policy gradient.
 
     Attributes:
@@ -115,25 +116,8 @@ class TD3(Agent):
         for _ in range(self.cadence.due()):
             figures = self._learn(self.experience.sample(self.config.batch, self.rng))
         if figures:
-            self.lookup.follow(self.critic.network.vectors, self.critic.steps)
             figures.update(self.lookup.figures())
         return figures
-
-    def learn(self, transitions: Transitions) -> dict[str, float]:
-        """Take one gradient step on exactly these transitions, of which none is kept; return its figures.
-
-        Raises:
-            InvalidInput: There are none, or a number in them is not finite; then nothing is learnt.
-            Diverged: A loss is no finite number; the weights are those before the step.
-        """
-        figures = self._learn(self.experience.batch_of(transitions))
-        self.lookup.follow(self.critic.network.vectors, self.critic.steps)
-        return figures
-
-    def test(self, transitions: Transitions) -> dict[str, float]:
-        """Return the figures of ``learn`` on these transitions; nothing changes."""
-        with held(self):
-            return self._learn(self.experience.batch_of(transitions))
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """Take a gradient step of the critics, and of the actor where its turn has come."""
@@ -146,6 +130,7 @@ class TD3(Agent):
             figures["actor_loss"] = self.actor.step(-critic(seen, proto, heads=1).mean())
             self.critic.follow(self.config.tau)
             self.actor.follow(self.config.tau)
+        self.lookup.follow(critic.vectors, self.critic.steps)
         return figures
 
     @torch.no_grad()
