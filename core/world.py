@@ -77,10 +77,19 @@ class World(Protocol):
     """A world of users that is served tick by tick."""
 
     problem: Problem
-    iterations: int
-    users_per_iteration: int
-    session_length: int
     reference: bool
+
+    @property
+    def iterations(self) -> int:
+        """Ticks of the clock that are scored."""
+
+    @property
+    def users_per_iteration(self) -> int:
+        """Users a tick."""
+
+    @property
+    def session_length(self) -> int:
+        """Steps of a visit."""
 
     def census(self, clock: int, lanes: int = ...) -> Iterator[Visits]:
         """Serve every user once at time ``clock`` with dice of their own; the world is left as it was."""

@@ -28,6 +28,12 @@ class History:
         """Return copies of the rows of ``users``: ``history_items`` and ``history_responses``, [N, H]."""
         return {"history_items": self.items[users], "history_responses": self.responses[users]}
 
+    def part(self, users: IntArray) -> "History":
+        """Return a history of ``users`` [N] alone, row n of the n-th of them; writing it does not change this one."""
+        twin = History.__new__(History)
+        twin.items, twin.responses = self.items[users], self.responses[users]
+        return twin
+
     def copy(self) -> "History":
         """Return a history that can be written without changing this one."""
         twin = History.__new__(History)

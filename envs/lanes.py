@@ -46,6 +46,7 @@ class Lanes:
         parts: The visits, in order.
         history: Read and written, or None.
         repair_key: Key of the draws that replace repeated items; None refuses them.
+        rows: int [N], rows of ``history`` that are the users'; None where their numbers say it.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Lanes:
         parts: list[Part],
         history: History | None,
         repair_key: int | None,
+        rows: IntArray | None = None,
     ) -> None:
         self._crowd, self._settings, self.parts = crowd, settings, parts
         self._history, self._repair_key = history, repair_key
         self._step = 0
         self.users = _join([part.users for part in parts])
+        self._rows = self.users if rows is None else rows
 
     @property
     def visit(self) -> IntArray:
@@ -96,7 +99,7 @@ class Lanes:
             seen["user_features"] = self._crowd.user_features[self.users]
         seen["clock"] = _join([np.full(len(part.users), part.state.clock) for part in self.parts])
         if self._history is not None:
-            seen.update(self._history.observation(self.users))
+            seen.update(self._history.observation(self._rows))
         allowed = self.allowed
         if allowed is not None:
             seen["allowed"] = allowed.allowed.astype(np.int8)
@@ -119,7 +122,7 @@ class Lanes:
         dice = _join([part.dice[:, self._step] for part in self.parts])
         responses, observed = crowd.choice.respond(probability, dice)
         if self._history is not None:
-            self._history.record(self.users, items, responses)
+            self._history.record(self._rows, items, responses)
         self._step += 1
         return Outcome(responses.astype(np.float64), observed, crowd.choice.expected(probability), replaced, items)
 

@@ -1,13 +1,12 @@
-"""A whole run on Spark: the protocol of ``evaluation.run``, and its figures less three.
+"""A whole run on Spark: the protocol of ``evaluation.run``, and its figures less ``diversity``.
 
-``recovery``, ``static_regret`` and ``learning_us`` are not there.
+``recovery`` compares with the oracle's mean over all users, where a run in NumPy has its mean over those who came.
 """
 
 import json
 import time
 from collections.abc import Callable
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,10 @@ from smartrec.core.world import References
 from smartrec.envs.spark.log import IterationLog
 from smartrec.envs.spark.visits import Visits
 from smartrec.envs.vector import RecommendationVectorEnv
-from smartrec.evaluation.behaviour import gini, novelty
+from smartrec.evaluation.behaviour import gini, novelty, recovery_of
 from smartrec.evaluation.metrics import Ledger, normalised
 from smartrec.evaluation.record import RunRecord, checkout, versions
 from smartrec.tasks.spark_cycle import SparkCycle, Totals
-from smartrec.tasks.spark_rows import served
 
 
 def run(
@@ -60,13 +58,15 @@ def run(
         progress: Called after every iteration with how many are done and how many there are.
 
     Returns:
-        The record; ``decision_us`` is the time in ``act`` during the last census, over all workers.
+        The record; ``decision_us`` is the time in ``act`` during the last census, over all workers, ``learning_us`` the
+        driver's in ``observe`` and ``update``, of what the log had already as well.
 
     Raises:
         InvalidInput: ``envs`` is no SmartRec world.
         InvalidConfig: The agent is for another problem, or it or the world cannot be on Spark.
         OutputError: ``folder`` holds something already, and ``resume`` is False.
         DataError: ``folder`` holds another run, or one of other code.
+        InvalidInput: ``folder`` holds a log of other columns.
     """
     world = envs.unwrapped
     if not isinstance(world, RecommendationVectorEnv):
@@ -76,7 +76,6 @@ def run(
     of_world = int(generators(seed, 1)[0].integers(2**63))
     of_agent = int(generators(seed if agent_seed is None else agent_seed, 2)[1].integers(2**63))
     visits = Visits(world.crowd, world.settings, of_world)
-    next(served(deepcopy(agent), replace(visits, chunk_size=1).serve(1, 0), True))  # refused here, not in a worker
     log = IterationLog(spark, folder, resume=resume)
     cycle = SparkCycle(agent, visits, log, of_agent)
     identity = _identity(agent, world, seed, agent_seed)
@@ -90,6 +89,8 @@ def run(
     final = cycle.census(world.iterations + 1, explore=True)
     exploit = cycle.census(world.iterations + 1, explore=False)
     metrics, curve = _figures(world, came, final, exploit)
+    visited = sum(totals.visits for totals in came)
+    metrics["learning_us"] = 1e6 * cycle.learning_s / visited
     metrics["cycle_s"] = (learnt - started) / world.iterations
     commit, dirty = checkout()
     return RunRecord(
@@ -97,7 +98,7 @@ def run(
         metrics=metrics,
         curve=curve,
         steps=world.iterations,
-        visits=sum(totals.visits for totals in came),
+        visits=visited,
         feedback_delay=0,
         feedback_loss=0.0,
         wall_s=time.perf_counter() - started,
@@ -149,7 +150,10 @@ def _figures(
         "gini": gini(shown),
         "novelty": novelty(shown, world.iterations * size * world.session_length),
         "decision_us": 1e6 * final.decision_s / final.visits,
+        **recovery_of(world, ledger.expected, ledger.best),
     }
+    if np.isfinite(during.best_fixed):
+        metrics["static_regret"] = size * ledger.regret_against(during.best_fixed)
     for name, references in (("loop", during), ("final", after)):
         known = {key: value for key, value in asdict(references).items() if np.isfinite(value)}
         metrics.update({f"{name}_{key}": value for key, value in known.items()})

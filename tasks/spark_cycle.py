@@ -4,10 +4,16 @@ Workers get the agent as it is at the beginning of an iteration and the world; t
 random stream of its own, and what they write into the log is all that comes back. An agent that counts is told sums
 by item, which Spark adds up, so no user passes the driver. Another agent learns from the iteration's rows, which do.
 
+Where users show what they did, the driver keeps that of all users, and sends it along with each iteration. It is made
+of the log's rows alone, so that it is there again when a run goes on.
+
 The same seeds give the same log on any number of workers and partitions, and where a lost partition is served again.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,21 +21,26 @@ from typing import Any
 import numpy as np
 
 from smartrec.agents.base import Agent
-from smartrec.core.arrays import Array, FloatArray, IntArray
-from smartrec.core.decision import Decision
+from smartrec.core.arrays import FloatArray, IntArray
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.optional import optional
 from smartrec.core.spark import clear_errors
-from smartrec.core.transitions import Transitions
-from smartrec.envs.spark.log import IterationLog
+from smartrec.envs.spark.log import ITERATION, IterationLog
 from smartrec.envs.spark.visits import Visits
-from smartrec.tasks.spark_rows import PIECES, ROWS, SUMS, served, sums_of, writing
+from smartrec.tasks.spark_rows import PIECES, ROWS, SUMS, served, sums_of, tried, writing
+from smartrec.tasks.spark_transitions import nothing, transitions_of
 
 CHUNKS_A_TASK = 4
 """Fewer are not worth a task of their own."""
 
 MOST_ROWS = 20_000_000
-"""Rows of an iteration that an agent which learns from rows may take to the driver, about 1 GB."""
+"""Rows of an iteration that may come to the driver, about 1 GB."""
+
+MOST_NUMBERS = 50_000_000
+"""Numbers beside the rows that the driver may hold, 450 MB: what decisions carry, and what users show they did."""
+
+PAST = ("user_idx", "step", "position", "item_idx", "response")
+"""Columns of the log that tell what users did."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,25 +75,36 @@ class SparkCycle:
         log: Where iterations are written.
         seed: Of the agent's draws on the workers, >= 0.
 
+    Attributes:
+        extras: What the agent's decisions carry.
+        learning_s: Seconds in ``observe`` and ``update`` so far.
+
     Raises:
-        InvalidConfig: The agent takes more rows to the driver than it should.
+        InvalidConfig: The log has no columns for what decisions carry, or more than the driver should hold comes to it.
     """
 
     def __init__(self, agent: Agent, visits: Visits, log: IterationLog, seed: int) -> None:
         self.agent, self.visits, self.log, self._seed = agent, visits, log, seed
-        settings = visits.settings
-        rows = (settings.users_per_iteration or 0) * settings.slate_size * settings.session_length
         self._by_rows = not agent.tags.counts and type(agent).observe is not Agent.observe
-        if self._by_rows and rows > MOST_ROWS:
-            raise InvalidConfig(
-                f"{type(agent).__name__} learns from rows on the driver, {rows:,} an iteration; allowed: at most "
-                f"{MOST_ROWS:,}. Lower users_per_iteration, or take an agent that counts, such as thompson"
-            )
+        self.extras = tried(deepcopy(agent), visits)  # what cannot be is refused here, not in a worker
+        self._require_room()
+        self._past = visits.past()
+        self.learning_s = 0.0
 
     def iterate(self, clock: int) -> Totals:
-        """Serve, log and learn from iteration ``clock``; one that the log has already is only learnt from."""
+        """Serve, log and learn from iteration ``clock``; one that the log has already is only learnt from.
+
+        Iterations are to come in order, from 1.
+
+        Raises:
+            InvalidInput: The log has other columns.
+        """
+        self.log.require_columns(self._columns)
         totals = self.logged(clock) if clock in self.log.iterations else self._serve(clock)
-        self._learn(clock, totals)
+        rows = self._rows(clock) if self._by_rows or self._past is not None else None
+        self._learn(clock, totals, rows)
+        if self._past is not None:
+            self._remember(rows)
         return totals
 
     def _serve(self, clock: int) -> Totals:
@@ -95,20 +117,22 @@ class SparkCycle:
             found: list[Any] = []
 
             def job(folder: str) -> list[str]:
-                pieces = writing(self._server(clock, None), folder, n_items)
-                found.extend(self._on_workers(clock, census=False).mapInArrow(pieces, PIECES).collect())
+                with self._sent() as past:
+                    pieces = writing(self._server(clock, None, past), folder, n_items, self._columns)
+                    found.extend(self._on_workers(clock, census=False).mapInArrow(pieces, PIECES).collect())
                 return [row.name for row in found]
 
             self.log.write_pieces(job, clock)
             return self._totals(np.sum([row.sums for row in found], axis=0).reshape(len(SUMS), -1))
         sums = spark.sparkContext.accumulator(np.zeros((len(SUMS), n_items)), _adding())
-        frame = self._on_workers(clock, census=False).mapInArrow(self._server(clock, sums), ROWS)
-        self.log.write(frame, clock)
+        with self._sent() as past:
+            server = self._server(clock, sums, past)
+            self.log.write(self._on_workers(clock, census=False).mapInArrow(server, self._columns), clock)
         return self._totals(sums.value)
 
     def census(self, clock: int, *, explore: bool) -> Totals:
         """Serve all users once; nothing is logged or learnt."""
-        server = self._server(clock, None, census=True, explore=explore)
+        n_items = self.visits.crowd.n_items
 
         def sums(batches: Iterator[Any]) -> Iterator[Any]:
             import pyarrow as pa
@@ -116,8 +140,8 @@ class SparkCycle:
             for rows in server(batches):
                 yield pa.RecordBatch.from_pydict({"sums": [sums_of(rows, n_items).ravel()]})
 
-        n_items = self.visits.crowd.n_items
-        with clear_errors():
+        with self._sent() as past, clear_errors():
+            server = self._server(clock, None, past, census=True, explore=explore)
             found = self._on_workers(clock, census=True).mapInArrow(sums, "sums array<double>").collect()
         return self._totals(np.sum([row.sums for row in found], axis=0).reshape(len(SUMS), -1))
 
@@ -153,87 +177,93 @@ class SparkCycle:
     def _world(self) -> Any:
         return self.log.spark.sparkContext.broadcast(self.visits)
 
+    @contextmanager
+    def _sent(self) -> Iterator[Any]:
+        """Send what users did so far to the workers, and take it back when the block ends; None where none show it."""
+        if self._past is None:
+            yield None
+            return
+        sent = self.log.spark.sparkContext.broadcast(self._past)
+        try:
+            yield sent
+        finally:
+            sent.destroy()
+
     def _server(
-        self, clock: int, sums: Any, *, census: bool = False, explore: bool = True
+        self, clock: int, sums: Any, past: Any, *, census: bool = False, explore: bool = True
     ) -> Callable[[Iterator[Any]], Iterator[Any]]:
         world, agent, seed, n_items = self._world, self.agent, self._seed, self.visits.crowd.n_items
+        extras = None if census else self.extras
 
         def serve(batches: Iterator[Any]) -> Iterator[Any]:
             for batch in batches:
                 for chunk in batch.column(0).to_pylist():
                     # Every chunk meets the agent with a stream of its own, whoever works it out.
                     agent.rng = np.random.default_rng([seed, clock, chunk, census, explore])
-                    for rows in served(agent, world.value.serve(clock, chunk, census), explore):
+                    lanes = world.value.serve(clock, chunk, census, None if past is None else past.value)
+                    for rows in served(agent, lanes, explore, extras):
                         if sums is not None:
                             sums.add(sums_of(rows, n_items))
                         yield rows
 
         return serve
 
-    def _learn(self, clock: int, totals: Totals) -> None:
+    def _learn(self, clock: int, totals: Totals, rows: Any = None) -> None:
         if self._by_rows:
-            self.agent.observe(self._transitions(clock))
-        elif self.agent.tags.counts:
+            names = [column.split()[0] for column in ROWS.split(", ")]
+            columns = {name: rows.column(name).to_numpy() for name in names}
+            came = transitions_of(columns, self.visits, clock, self._past, self.extras.read(rows))
+        else:
+            came = nothing(clock)  # what was worked out from the counts is stale now
+        started = time.perf_counter()
+        if self.agent.tags.counts:
             counts: Any = self.agent.counts  # type: ignore[attr-defined]
             items = np.flatnonzero(totals.shown)
             counts.add(clock, items, np.column_stack([totals.clicks[items], totals.shown[items]]))
-            self.agent.observe(_nothing(clock))  # what was worked out from the counts is stale now
+        self.agent.observe(came)
         self.agent.update()
+        self.learning_s += time.perf_counter() - started
 
-    def _transitions(self, clock: int) -> Transitions:
-        """Return the iteration as transitions, in the order of users and steps."""
-        frame = self.log.read(clock).drop("__iter").orderBy("user_idx", "step", "position")
-        table = frame.toArrow()
-        columns = {name: table.column(name).to_numpy() for name in table.column_names}
-        return transitions_of(columns, self.visits, clock)
+    def _remember(self, rows: Any) -> None:
+        """Take an iteration's rows into what users did."""
+        assert self._past is not None
+        visit = (-1, self.visits.settings.session_length * self.visits.settings.slate_size)
+        users, items, responses = (
+            rows.column(name).to_numpy().reshape(visit) for name in ("user_idx", "item_idx", "response")
+        )
+        self._past.record(users[:, 0], items, responses)
 
+    def _rows(self, clock: int) -> Any:
+        """Return the iteration's rows as an Arrow table, in the order of users, steps and positions."""
+        frame = self.log.read(clock).drop(ITERATION).orderBy("user_idx", "step", "position")
+        return (frame if self._by_rows else frame.select(*PAST)).toArrow()
 
-def transitions_of(columns: dict[str, Array], visits: Visits, clock: int) -> Transitions:
-    """Return the rows of an iteration as transitions.
+    @property
+    def _columns(self) -> str:
+        return ROWS + self.extras.columns
 
-    Args:
-        columns: Of the log, in the order of users, steps and positions.
-        visits: Of the world.
-        clock: The iteration.
-    """
-    crowd, settings = visits.crowd, visits.settings
-    k, steps = settings.slate_size, settings.session_length
-    table = {name: values.reshape(-1, k) for name, values in columns.items()}
-    users, step = table["user_idx"][:, 0], table["step"][:, 0]
-    observation: dict[str, Array] = {"clock": np.full(len(users), clock)}
-    if settings.observe_user:
-        observation["user"] = users
-    if crowd.user_features is not None:
-        observation["user_features"] = crowd.user_features[users]
-    allowed = None if crowd.mask is None else crowd.mask(users, clock)
-    known = table["log_probability"][:, 0]
-    action = table["item_idx"].astype(np.int64)
-    responses = table["response"].astype(np.float64)
-    visit = (clock - 1) * (settings.users_per_iteration or 0) + np.arange(len(users)) // steps
-    return Transitions(
-        observation=observation,
-        decision=Decision(action[:, 0] if k == 1 else action, None if np.isnan(known).any() else known),
-        responses=responses,
-        observed=table["observed"].astype(bool),
-        reward=responses.sum(axis=1),
-        next_observation=observation,  # nothing that is seen of a user changes within a visit
-        terminated=step == steps - 1,
-        truncated=np.zeros(len(users), bool),
-        visit=visit,
-        step=visit * steps + step,
-        allowed=allowed,
-        next_allowed=allowed,
-    )
+    def _require_room(self) -> None:
+        """Raise if more comes to the driver than it should hold.
 
-
-def _nothing(clock: int) -> Transitions:
-    none = np.zeros((0, 1))
-    empty = np.zeros(0, np.int64)
-    observation = {"clock": empty + clock}
-    flags = np.zeros(0, bool)
-    return Transitions(
-        observation, Decision(empty), none, none.astype(bool), none[:, 0], observation, flags, flags, empty, empty
-    )
+        Raises:
+            InvalidConfig: With what and how much.
+        """
+        settings, name, history = self.visits.settings, type(self.agent).__name__, self.visits.settings.history
+        decisions = (settings.users_per_iteration or 0) * settings.session_length
+        rows, numbers = decisions * settings.slate_size, history * self.visits.crowd.n_users
+        if self._by_rows:
+            numbers += decisions * (self.extras.numbers + 2 * history)
+        if rows > MOST_ROWS and (self._by_rows or history):
+            why = f"{name} learns from rows" if self._by_rows else f"history = {history} keeps what users did"
+            raise InvalidConfig(
+                f"{why} on the driver, {rows:,} an iteration; allowed: at most {MOST_ROWS:,}. Lower "
+                "users_per_iteration, or take history = 0 and an agent that counts, such as thompson"
+            )
+        if numbers > MOST_NUMBERS:
+            raise InvalidConfig(
+                f"history = {history} and what {name}'s decisions carry take {numbers:,} numbers on the driver; "
+                f"allowed: at most {MOST_NUMBERS:,}. Lower history, n_users or users_per_iteration"
+            )
 
 
 def _adding() -> Any:

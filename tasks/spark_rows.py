@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,17 +12,20 @@ import numpy as np
 
 from smartrec.agents.base import Agent
 from smartrec.core.arrays import FloatArray
-from smartrec.core.config import require
-from smartrec.core.decision import Decision
 from smartrec.core.errors import OutputError
 from smartrec.envs.lanes import Lanes
+from smartrec.envs.spark.visits import Visits
 from smartrec.evaluation.episodes import seen
+from smartrec.tasks.spark_extras import KINDS, Extras
 
 ROWS = (
     "user_idx long, item_idx int, step int, position int, response int, observed boolean, expected double, "
     "log_probability double"
 )
-"""The log: one row a shown item. ``expected`` is the slate's expected reward, shared out evenly among its rows."""
+"""The log: one row a shown item. ``expected`` is the slate's expected reward, shared out evenly among its rows.
+
+What decisions carry stands behind these, see ``spark_extras``.
+"""
 
 SUMS = {
     "rows": "count(*)",
@@ -39,8 +43,32 @@ GROUP = 32
 """Batches of rows that a worker holds before it writes them: half a million visits."""
 
 
-def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
-    """Serve visits from beginning to end, and return a batch of rows a step; the seconds in ``act`` are beside it."""
+def tried(agent: Agent, visits: Visits) -> Extras:
+    """Let an agent decide for the first user of the first iteration, and return what its decisions carry.
+
+    Raises:
+        InvalidConfig: No column can hold it.
+        InvalidAction: Its decisions cannot be shown.
+    """
+    lanes = replace(visits, chunk_size=1).serve(1, 0, past=visits.past())
+    observation, allowed = seen(lanes.observation)
+    decision = agent.act(observation, first=np.ones(1, bool), allowed=allowed)
+    lanes.respond(decision.action)
+    return Extras.of(type(agent).__name__, decision)
+
+
+def served(agent: Agent, lanes: Lanes, explore: bool, extras: Extras | None = None) -> Iterator[Any]:
+    """Serve visits from beginning to end, and return a batch of rows a step; the seconds in ``act`` are beside it.
+
+    Args:
+        agent: Who decides.
+        lanes: The visits.
+        explore: As for ``act``.
+        extras: What its decisions carry; None leaves it out.
+
+    Raises:
+        InvalidConfig: A decision carries something else.
+    """
     import pyarrow as pa
 
     step = 0
@@ -50,11 +78,12 @@ def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
         first = np.full(len(lanes.users), step == 0)
         decision = agent.act(observation, first=first, allowed=allowed, explore=explore)
         seconds = time.perf_counter() - started
-        _require_no_extras(agent, decision)
         outcome = lanes.respond(decision.action)
         assert outcome.items is not None
         n, k = outcome.items.shape
         known = np.full(n, np.nan) if decision.log_probability is None else decision.log_probability
+        if outcome.replaced is not None:  # nobody knows how likely it was that just this is shown
+            known = np.where(outcome.replaced > 0, np.nan, known)
         columns = {
             "user_idx": np.repeat(lanes.users, k),
             "item_idx": outcome.items.ravel().astype(np.int32),
@@ -64,20 +93,11 @@ def served(agent: Agent, lanes: Lanes, explore: bool) -> Iterator[Any]:
             "observed": np.ascontiguousarray(outcome.observed).ravel(),
             "expected": np.repeat(outcome.expected / k, k),
             "log_probability": np.repeat(known, k),
+            **dict(extras.written(decision, k) if extras else ()),
         }
         batch = pa.RecordBatch.from_pydict({name: pa.array(values) for name, values in columns.items()})
         yield batch.replace_schema_metadata({"seconds": repr(seconds)})
         step += 1
-
-
-def _require_no_extras(agent: Agent, decision: Decision) -> None:
-    """Raise if a decision carries what the log has no column for.
-
-    Raises:
-        InvalidConfig: With the agent's name.
-    """
-    name, allowed = type(agent).__name__, "none on Spark, whose log has none; take another agent, or NumPy's engine"
-    require(not decision.extras, f"extras of {name}'s decisions", sorted(decision.extras), allowed)
 
 
 def sums_of(rows: Any, n_items: int) -> FloatArray:
@@ -93,7 +113,7 @@ def sums_of(rows: Any, n_items: int) -> FloatArray:
 
 
 def writing(
-    serve: Callable[[Iterator[Any]], Iterator[Any]], folder: str, n_items: int
+    serve: Callable[[Iterator[Any]], Iterator[Any]], folder: str, n_items: int, columns: str = ROWS
 ) -> Callable[[Iterator[Any]], Iterator[Any]]:
     """Return a function that serves, writes the rows itself, and returns the names of its files with their sums.
 
@@ -114,7 +134,7 @@ def writing(
             unfinished = f"{folder}/.{name}.{secrets.token_hex(6)}"
             sums = np.zeros((len(SUMS), n_items))
             served_chunks = serve(iter([chunks]))
-            with parquet.ParquetWriter(unfinished, _schema()) as writer:
+            with parquet.ParquetWriter(unfinished, _schema(columns)) as writer:
                 while group := list(islice(served_chunks, GROUP)):
                     sums += sum(sums_of(batch, n_items) for batch in group)
                     writer.write_table(pa.Table.from_batches([b.replace_schema_metadata(None) for b in group]))
@@ -124,9 +144,10 @@ def writing(
     return pieces
 
 
-def _schema() -> Any:
-    """Return ``ROWS`` as Arrow has it."""
+def _schema(columns: str) -> Any:
+    """Return columns that Spark's SQL has named as Arrow has them."""
     import pyarrow as pa
 
-    kinds = {"long": pa.int64(), "int": pa.int32(), "boolean": pa.bool_(), "double": pa.float64()}
-    return pa.schema([(name, kinds[kind]) for name, kind in (column.split() for column in ROWS.split(", "))])
+    kinds = {sql: pa.from_numpy_dtype(kind) for kind, sql in KINDS.items()}
+    kinds |= {f"array<{sql}>": pa.list_(kind) for sql, kind in kinds.items()}
+    return pa.schema([(name, kinds[kind]) for name, kind in (column.split() for column in columns.split(", "))])

@@ -76,6 +76,18 @@ class IterationLog:
         with self._whole(iteration) as unfinished, clear_errors():
             frame.write.parquet(unfinished)
 
+    def require_columns(self, columns: str) -> None:
+        """Raise unless rows of these columns fit the log.
+
+        Args:
+            columns: Names and types, as Spark's SQL says them: ``user_idx long, item_idx int``.
+
+        Raises:
+            InvalidInput: The log has other columns or types.
+        """
+        types = optional("pyspark.sql.types", "spark", "IterationLog")
+        self._require_fit(types.StructType.fromDDL(columns), f"a row ({columns})")
+
     @property
     def on_disk(self) -> bool:
         """Whether the log is on a disk, so that workers can write files of their own."""
@@ -176,18 +188,25 @@ class IterationLog:
         """Return ``frame`` with its columns in the log's order."""
         if ITERATION in frame.columns:
             raise InvalidInput(f"the frame has a column {ITERATION!r}, which the log adds by itself; drop it")
+        names = self._require_fit(frame.schema, "the frame")
+        return frame.select(*names) if names else frame
+
+    def _require_fit(self, schema: Any, what: str) -> list[str]:
+        """Return the log's columns, none where it has no rows yet; raise unless ``schema`` has the same ones.
+
+        Raises:
+            InvalidInput: With all that differ.
+        """
         there = self.iterations
         if not there:
-            return frame
-        schemas = self._schema(there[0]), frame.schema
+            return []
+        schemas = self._schema(there[0]), schema
         old, new = ({f.name: f.dataType.simpleString() for f in s.fields} for s in schemas)
         if old != new:
             wrong = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
             text = ", ".join(f"{name}: {new.get(name, 'none')}, not {old.get(name, 'none')}" for name in wrong)
-            raise InvalidInput(
-                f"the frame does not fit the log in {self.folder} ({text}); cast, rename or drop columns"
-            )
-        return frame.select(*old)
+            raise InvalidInput(f"{what} does not fit the log in {self.folder} ({text}); cast, rename or drop columns")
+        return list(old)
 
     def _schema(self, iteration: int) -> Any:
         types = optional("pyspark.sql.types", "spark", "IterationLog")

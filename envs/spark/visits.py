@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from smartrec.core.arrays import IntArray
 from smartrec.core.config import require
-from smartrec.core.errors import InvalidConfig
 from smartrec.envs.crowd import Crowd
+from smartrec.envs.history import History
 from smartrec.envs.lanes import Lanes, Part
 from smartrec.envs.settings import Settings
 from smartrec.response_models.counters import uniforms, words
@@ -37,7 +37,7 @@ class Visits:
         chunk_size: Visits of a chunk, >= 1.
 
     Raises:
-        InvalidConfig: The seed is out of range, or users show their history, which no chunk knows.
+        InvalidConfig: The seed is out of range.
     """
 
     crowd: Crowd
@@ -47,24 +47,30 @@ class Visits:
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number, 0 to 2**63 - 1")
-        if self.settings.history:
-            raise InvalidConfig(
-                f"history = {self.settings.history}; allowed on Spark: 0. The log has what users did: see "
-                "smartrec.envs.spark.log"
-            )
+
+    def past(self) -> History | None:
+        """Return what users did before the first tick: nothing yet; None where they do not show what they did."""
+        length = self.settings.history
+        return History(self.crowd.n_users, self.crowd.n_items, length) if length else None
 
     def chunks(self, census: bool = False) -> int:
         """Return how many chunks a tick, or a census, has."""
         return -(-self._size(census) // self.chunk_size)
 
-    def serve(self, clock: int, chunk: int, census: bool = False) -> Lanes:
+    def serve(self, clock: int, chunk: int, census: bool = False, past: History | None = None) -> Lanes:
         """Return the visits of one chunk.
 
         Args:
             clock: Number of the iteration, >= 1.
             chunk: 0 .. ``chunks(census)`` - 1.
             census: All users once instead of a tick's.
+            past: What all users did before the iteration, which is left as it is; see ``past``.
+
+        Raises:
+            InvalidConfig: Users show what they did, and ``past`` is None.
         """
+        shows = self.settings.history
+        require(past is not None or not shows, "past", past, f"what users did before, as history = {shows} shows it")
         settings, size, n_users = self.settings, self._size(census), self.crowd.n_users
         places = np.arange(chunk * self.chunk_size, min((chunk + 1) * self.chunk_size, size))
         users = places if census else permuted(places, n_users, self.seed, clock)
@@ -75,11 +81,14 @@ class Visits:
         part = Part(state, users, dice.reshape(len(users), steps, slate), first)
         # As in a stream: what is repaired, and by which key, a tick and a census have keys of their own.
         repairs = settings.on_repeat == "replace" and (slate > 1 or self.crowd.mask is not None)
-        return Lanes(self.crowd, settings, [part], None, self.seed + ((clock * census) << 64) if repairs else None)
+        key = self.seed + ((clock * census) << 64) if repairs else None
+        # Users come once a tick, so that what they did before it and in this visit is all that they show.
+        history = None if past is None else past.part(users)
+        return Lanes(self.crowd, settings, [part], history, key, np.arange(len(users)))
 
-    def census(self, clock: int) -> Iterator[Lanes]:
+    def census(self, clock: int, past: History | None = None) -> Iterator[Lanes]:
         """Serve all users once, chunk by chunk."""
-        return (self.serve(clock, chunk, census=True) for chunk in range(self.chunks(census=True)))
+        return (self.serve(clock, chunk, True, past) for chunk in range(self.chunks(census=True)))
 
     def _size(self, census: bool) -> int:
         size = self.crowd.n_users if census else self.settings.users_per_iteration

@@ -77,9 +77,33 @@ def test_responses_have_the_law_of_the_model():
     assert (abs(clicks / shown - p) < 4 * np.sqrt(p * (1 - p) / shown)).all()
 
 
+@pytest.mark.parametrize("census", [False, True])
+def test_users_show_what_they_did_before_the_tick_and_in_the_visit(census):
+    settings = Settings(users_per_iteration=40, slate_size=2, session_length=3, history=5).for_crowd(60, 10)
+    world, rng = Visits(Crowd(BREADS, 60), settings, 3, 16), np.random.default_rng(0)
+    past = world.past()
+    assert (past.items == 10).all()
+    past.record(np.arange(60), rng.integers(10, size=(60, 4)), rng.random((60, 4)) < 0.5)
+    whole = past.copy()
+    for chunk in range(world.chunks(census)):
+        for _ in range(2):  # a worker may serve a chunk twice
+            lanes = world.serve(7, chunk, census, past)
+            told = {user: list(zip(past.items[user], past.responses[user], strict=True)) for user in lanes.users}
+            while not lanes.done:
+                expected = np.array([told[user][-5:] for user in lanes.users])
+                np.testing.assert_array_equal(lanes.observation["history_items"], expected[..., 0])
+                np.testing.assert_array_equal(lanes.observation["history_responses"], expected[..., 1])
+                items = rng.random((len(lanes.users), 10)).argsort(axis=1)[:, :2]
+                responses = lanes.respond(items).responses
+                for user, shown, did in zip(lanes.users, items, responses, strict=True):
+                    told[user] += zip(shown, did, strict=True)
+    np.testing.assert_array_equal(past.items, whole.items)
+    np.testing.assert_array_equal(past.responses, whole.responses)
+
+
 def test_bad_worlds_are_refused():
     crowd = Crowd(BREADS, 50)
-    with pytest.raises(InvalidConfig, match="history = 2; allowed on Spark: 0"):
-        Visits(crowd, Settings(history=2).for_crowd(50, 10), 0)
+    with pytest.raises(InvalidConfig, match="past = None; allowed: what users did before, as history = 2 shows it"):
+        Visits(crowd, Settings(history=2).for_crowd(50, 10), 0).serve(1, 0)
     with pytest.raises(InvalidConfig, match="seed = -1"):
         Visits(crowd, Settings().for_crowd(50, 10), -1)
