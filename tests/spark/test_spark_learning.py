@@ -3,7 +3,7 @@
 What decisions carry comes back as it was made, and users show what they did, in mid-visit and across iterations.
 """
 
-from copy import deepcopy
+import pickle
 from functools import partial
 
 import gymnasium as gym
@@ -74,7 +74,7 @@ class Here:
         for chunk in range(self.visits.chunks(census)):
             parts = self.visits.serve(clock, chunk, census, past=self.history if shows else None).parts
             lanes = Lanes(self.base.crowd, settings, parts, history if shows else None, None)
-            actor = deepcopy(self.agent)
+            actor = pickle.loads(pickle.dumps(self.agent))
             actor.rng = np.random.default_rng([self.of_agent, clock, chunk, census, explore])
             for step in range(settings.session_length):
                 observation, allowed = seen(lanes.observation)
@@ -184,7 +184,7 @@ def test_an_agent_learns_what_it_would_here(spark, tmp_path, seen_here, case):
 def log_of(spark, folder):
     order = ("__iter", "user_idx", "step", "position")
     table = spark.read.parquet(f"{folder}/log.parquet").orderBy(*order).toArrow()
-    return {name: table.column(name).to_pylist() for name in sorted(table.column_names)}
+    return table.select(sorted(table.column_names)).to_pydict()
 
 
 def test_a_run_that_died_goes_on_with_what_users_did_and_what_decisions_carried(spark, tmp_path, seen_here):
@@ -211,7 +211,7 @@ def test_a_run_that_died_goes_on_with_what_users_did_and_what_decisions_carried(
     for name in ("loop", "final", "exploit", "gini"):
         assert metrics[name] == again[name]
     found = log_of(spark, tmp_path / "cut")
-    assert found == log_of(spark, tmp_path / "whole")
+    assert repr(found) == repr(log_of(spark, tmp_path / "whole"))  # NaN is like NaN
     assert [len(proto) for proto in found["extra_proto"][:4]] == [len(found["extra_proto"][0]), 0] * 2
 
 
@@ -225,7 +225,7 @@ def test_the_log_is_the_same_however_the_work_is_cut(spark, tmp_path, seen_here,
     monkeypatch.setattr(IterationLog, "on_disk", False)  # as on HDFS: Spark writes, and adds up on the way
     envs, agent = made(case)
     run(agent, envs, spark=spark, seed=SEED, folder=str(tmp_path / "b"))
-    assert log_of(spark, tmp_path / "a") == log_of(spark, tmp_path / "b")
+    assert repr(log_of(spark, tmp_path / "a")) == repr(log_of(spark, tmp_path / "b"))
 
 
 class Carrying(Agent):
