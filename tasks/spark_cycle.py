@@ -97,10 +97,12 @@ class SparkCycle:
         Iterations are to come in order, from 1.
 
         Raises:
-            InvalidInput: The log has other columns.
+            InvalidInput: The iteration that is there has other columns.
         """
-        self.log.require_columns(self._columns)
-        totals = self.logged(clock) if clock in self.log.iterations else self._serve(clock)
+        logged = clock in self.log.iterations
+        if logged:
+            self.log.require_columns(self._columns)
+        totals = self.logged(clock) if logged else self._serve(clock)
         rows = self._rows(clock) if self._by_rows or self._past is not None else None
         self._learn(clock, totals, rows)
         if self._past is not None:
@@ -254,7 +256,7 @@ class SparkCycle:
         if self._by_rows:
             numbers += decisions * (self.extras.numbers + 2 * history)
         if rows > MOST_ROWS and (self._by_rows or history):
-            why = f"{name} learns from rows" if self._by_rows else f"history = {history} keeps what users did"
+            why = f"{name} learns from rows" if self._by_rows else f"history = {history} keeps users' rows"
             raise InvalidConfig(
                 f"{why} on the driver, {rows:,} an iteration; allowed: at most {MOST_ROWS:,}. Lower "
                 "users_per_iteration, or take history = 0 and an agent that counts, such as thompson"

@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 
 import smartrec
-from smartrec.agents.base import Agent, Tags
-from smartrec.core.decision import Decision
-from smartrec.core.errors import InvalidConfig, InvalidInput
+from smartrec.core.errors import InvalidConfig
 from smartrec.core.seeding import generators
 from smartrec.core.transitions import Transitions
 from smartrec.envs.history import History
@@ -228,102 +226,6 @@ def test_the_log_is_the_same_however_the_work_is_cut(spark, tmp_path, seen_here,
     assert repr(log_of(spark, tmp_path / "a")) == repr(log_of(spark, tmp_path / "b"))
 
 
-class Carrying(Agent):
-    """Shows item 0 or 1, and wants back whatever ``carried`` says."""
-
-    tags = Tags(slates=False)
-
-    def carried(self, observation):
-        n = len(observation["clock"])
-        return {name: value[:n] for name, value in EVERYTHING.items()}
-
-    def act(self, observation, *, first=None, allowed=None, explore=True):
-        return Decision(self.rng.integers(2, size=len(observation["clock"])), None, self.carried(observation))
-
-    def observe(self, transitions):
-        pass
-
-
-RNG = np.random.default_rng(0)
-EVERYTHING = {
-    "flags": RNG.random((CHUNK, 2, 3)) < 0.5,
-    "bytes_": RNG.integers(-128, 128, (CHUNK,), np.int8),
-    "shorts": RNG.integers(-(2**15), 2**15, (CHUNK, 1), np.int16),
-    "ints": RNG.integers(-(2**31), 2**31, (CHUNK, 2), np.int32),
-    "longs": RNG.integers(-(2**62), 2**62, (CHUNK, 2), np.int64),
-    "floats": np.where(RNG.random((CHUNK, 4)) < 0.3, np.nan, RNG.standard_normal((CHUNK, 4))).astype(np.float32),
-    "doubles": np.array([0.0, -0.0, np.inf, -np.inf, 5e-324])[RNG.integers(5, size=(CHUNK, 3, 1, 2))],
-    "none": np.zeros((CHUNK, 0)),
-}
-
-
-def test_every_type_and_shape_comes_back(spark, tmp_path, seen_here):
-    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=50, users_per_iteration=20, iterations=1)
-    run(Carrying(envs.unwrapped.problem, seed=0), envs, spark=spark, seed=SEED, folder=str(tmp_path / "log"))
-    ((transitions,), _) = seen_here
-    found = transitions.decision.extras
-    assert set(found) == set(EVERYTHING)
-    of_world = int(generators(SEED, 1)[0].integers(2**63))
-    base = envs.unwrapped
-    order = np.argsort(Visits(base.crowd, base.settings, of_world, CHUNK).serve(1, 0).users)
-    for name, value in EVERYTHING.items():
-        assert found[name].tobytes() == value[:20][order].tobytes()
-        require_same(found[name], value[:20][order])
-
-
-class WithObjects(Carrying):
-    def carried(self, observation):
-        return {"note": np.array(["a"] * len(observation["clock"]), object)}
-
-
-class WithOne(Carrying):
-    def carried(self, observation):
-        return {"temperature": np.float32(1)}
-
-
-class WithTwins(Carrying):
-    def carried(self, observation):
-        return {"a": np.zeros(len(observation["clock"])), "A": np.zeros(len(observation["clock"]))}
-
-
-class Changing(Carrying):
-    def carried(self, observation):
-        return {"proto": np.zeros(len(observation["clock"]), np.float32 if observation["clock"][0] < 2 else float)}
-
-
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        (WithObjects, r"extras\['note'\] of WithObjects's decisions is object \(1,\), and the log has no column"),
-        (WithOne, r"extras\['temperature'\] of WithOne's decisions is float32, and the log has no column for it"),
-        (WithTwins, r"extras\['a'\] of WithTwins's decisions cannot name a column"),
-    ],
-)
-def test_what_no_column_holds_is_refused_before_anything_runs(spark, tmp_path, kind, message):
-    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=50)
-    with pytest.raises(InvalidConfig, match=message):
-        run(kind(envs.unwrapped.problem, seed=0), envs, spark=spark, seed=0, folder=str(tmp_path / "log"))
-    assert not (tmp_path / "log").exists()
-
-
-def test_extras_that_change_are_named(spark, tmp_path):
-    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=50, iterations=3)
-    message = r"decisions were proto: float32 \(\), and then proto: float64 \(\); allowed on Spark: the same names"
-    with pytest.raises(InvalidConfig, match=message):
-        run(Changing(envs.unwrapped.problem, seed=0), envs, spark=spark, seed=0, folder=str(tmp_path / "log"))
-    assert IterationLog(spark, str(tmp_path / "log"), resume=True).iterations == [1]
-
-
-def test_a_log_of_other_columns_is_refused(spark, tmp_path):
-    envs = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=50, slate_size=2)
-    base = envs.unwrapped
-    visits = Visits(base.crowd, base.settings, 0)
-    SparkCycle(smartrec.agents.make("random", envs, seed=0), visits, IterationLog(spark, str(tmp_path)), 0).iterate(1)
-    log = IterationLog(spark, str(tmp_path), resume=True)
-    with pytest.raises(InvalidInput, match=r"does not fit the log in .* \(extra_inclusion: array<double>, not none\)"):
-        SparkCycle(smartrec.agents.make("exp3", envs, seed=0), visits, log, 0).iterate(1)
-
-
 def test_more_than_the_driver_holds_is_refused(monkeypatch):
     envs = gym.make_vec("SmartRec/Task1-v0", num_envs=1, n_users=100, users_per_iteration=40, history=3, slate_size=2)
     base = envs.unwrapped
@@ -337,7 +239,7 @@ def test_more_than_the_driver_holds_is_refused(monkeypatch):
     with pytest.raises(InvalidConfig, match=r"take 300 numbers on the driver; allowed: at most 299"):
         SparkCycle(count, visits, None, 0)
     monkeypatch.setattr(spark_cycle, "MOST_ROWS", 79)
-    with pytest.raises(InvalidConfig, match=r"history = 3 keeps what users did on the driver, 80 an iteration"):
+    with pytest.raises(InvalidConfig, match=r"history = 3 keeps users' rows on the driver, 80 an iteration"):
         SparkCycle(count, visits, None, 0)
     with pytest.raises(InvalidConfig, match=r"Exp3 learns from rows on the driver, 80 an iteration"):
         SparkCycle(learn, visits, None, 0)
