@@ -6,6 +6,7 @@ import numpy as np
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
 from smartrec.core.spark import clear_errors, require_columns, require_session
+from smartrec.response_models.spark import SparkResponse
 from smartrec.response_models.table import Table
 
 MOST_PAIRS = 50_000_000
@@ -65,14 +66,21 @@ class Sim4RecResponse(Table):
         super().__init__(table)
 
 
-def _refuse_dice(pipeline: Any, probability: str) -> None:
-    for stage in getattr(pipeline, "stages", [pipeline]):
-        dice = type(stage).__name__ == "BernoulliResponse" and stage.getOutputCol() == probability
-        if dice:
-            raise InvalidConfig(
-                f"probability = {probability!r} holds the dice of {type(stage).__name__}; allowed: the column that "
-                f"they are rolled for, {stage.getInputCol()!r}. The environment rolls its own"
-            )
+def _refuse_dice(stage: Any, probability: str) -> None:
+    """Raise if a stage, or one inside it where it is a pipeline, rolls the dice of the column ``probability``."""
+    for part in getattr(stage, "stages", ()):
+        _refuse_dice(part, probability)
+    name = type(stage).__name__
+    rolled, dice = "", ""
+    if name == "BernoulliResponse":
+        rolled, dice = stage.getInputCol(), stage.getOutputCol()
+    elif isinstance(stage, SparkResponse):
+        *_, rolled, dice = stage.columns
+    if dice == probability:
+        raise InvalidConfig(
+            f"probability = {probability!r} holds the dice of {name}; allowed: the column that they are rolled for, "
+            f"{rolled!r}. The environment rolls its own"
+        )
 
 
 def _numbered(frame: Any, column: str) -> int:

@@ -36,7 +36,7 @@ class SparkResponse(_Transformer):  # type: ignore[misc]
     get the same dice.
 
     Args:
-        model: What users do; it is broadcast to the workers.
+        model: What users do; it is broadcast to the workers, once for the stage and its copies at other clocks.
         seed: Of the dice, 0 .. 2**63 - 1.
         user: Name of the column of users, whole numbers 0 .. U-1.
         item: Name of the column of items, whole numbers 0 .. I-1.
@@ -64,7 +64,7 @@ class SparkResponse(_Transformer):  # type: ignore[misc]
         super().__init__()
         require(isinstance(seed, int) and 0 <= seed < 2**63, "seed", seed, "a whole number, 0 to 2**63 - 1")
         self.model, self.columns = model, (user, item, probability, response)
-        self._sent: tuple[str, Any] = "", None
+        self._sent: dict[str, Any] = {}  # the broadcast by Spark's application; copies of the stage share it
         whole = _param.TypeConverters.toInt
         self.clock = _param.Param(self, "clock", "number of the iteration, >= 1", whole)
         self.seed = _param.Param(self, "seed", "of the dice", whole)
@@ -101,9 +101,10 @@ class SparkResponse(_Transformer):  # type: ignore[misc]
 
     def _broadcast(self, spark: Any) -> Any:
         application = require_session(spark).sparkContext.applicationId
-        if self._sent[0] != application:
-            self._sent = application, spark.sparkContext.broadcast(self.model)
-        return self._sent[1]
+        if application not in self._sent:
+            self._sent.clear()
+            self._sent[application] = spark.sparkContext.broadcast(self.model)
+        return self._sent[application]
 
 
 def known(values: IntArray, count: int | None, name: str) -> IntArray:

@@ -98,6 +98,24 @@ def test_a_pipeline_moves_the_clock_of_our_stage(spark, pairs):
     np.testing.assert_allclose(columns_of(frame, "probability")[0], np.tile(model.popularity(9), USERS))
 
 
+def test_a_model_is_broadcast_once_however_often_the_clock_moves(spark, pairs, monkeypatch):
+    from pyspark.ml import PipelineModel
+
+    from smartrec.response_models.spark import SparkResponse
+
+    context, sent = type(spark.sparkContext), []
+    broadcast = context.broadcast
+    monkeypatch.setattr(context, "broadcast", lambda self, value: sent.append(value) or broadcast(self, value))
+    model = RESPONSE_MODELS.get("drifting_popularity").example(USERS, ITEMS)
+    stage = SparkResponse(model)
+    for clock in range(1, 6):
+        frame = PipelineModel(stages=[stage]).transform(pairs, {stage.clock: clock})
+        np.testing.assert_allclose(columns_of(frame, "probability")[0], np.tile(model.popularity(clock), USERS))
+    assert sent == [model]
+    columns_of(SparkResponse(model).transform(pairs), "probability")
+    assert sent == [model, model]  # a stage of its own
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -135,6 +153,7 @@ def test_sim4rec_serves_an_environment(spark):
     from sim4rec import response
 
     from smartrec.response_models.sim4rec import Sim4RecResponse
+    from smartrec.response_models.spark import SparkResponse
 
     rng = np.random.default_rng(1)
     of_users, of_items = rng.normal(size=(30, 3)), rng.normal(size=(5, 3))
@@ -158,7 +177,12 @@ def test_sim4rec_serves_an_environment(spark):
     np.testing.assert_allclose(info["expected_reward"], expected)
     assert isinstance(envs, gymnasium.vector.VectorEnv)
     dice = response.BernoulliResponse(inputCol="response", outputCol="clicked", seed=1)
-    with pytest.raises(InvalidConfig, match="the column that they are rolled for, 'response'"):
-        Sim4RecResponse(PipelineModel(stages=[*stages, dice]), users, items, probability="clicked")
+    inner = PipelineModel(stages=[PipelineModel(stages=[dice])])
+    for end in (dice, inner):
+        with pytest.raises(InvalidConfig, match="the column that they are rolled for, 'response'"):
+            Sim4RecResponse(PipelineModel(stages=[*stages, end]), users, items, probability="clicked")
+    ours = SparkResponse(Popularity([0.5] * 5), probability="p")
+    with pytest.raises(InvalidConfig, match=r"'response' holds the dice of SparkResponse; .* rolled for, 'p'"):
+        Sim4RecResponse(PipelineModel(stages=[PipelineModel(stages=[ours])]), users, items)
     with pytest.raises(InvalidInput, match=r"29 rows with user_idx from .1. to"):
         Sim4RecResponse(PipelineModel(stages=stages), users.filter("user_idx > 0"), items)
