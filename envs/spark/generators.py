@@ -19,9 +19,10 @@ ROWS = 50_000
 class FrameGenerator:
     """Makes DataFrames of new rows by a generator that was fitted to a pandas DataFrame.
 
-    Copulas make their rows on the workers, any number of them, as a function of the seed, the call and their number:
-    calls differ, and a partition that is lost is made again as it was. A part of real rows, which are drawn without
-    replacement, and one of SDV, whose random sequence cannot be split, are made here by their own seed.
+    Rows are a function of the seed, the call and their number, whatever the generator did before and however many
+    partitions there are: calls differ, and a partition that is lost is made again as it was. Copulas make theirs on the
+    workers, any number of them; real rows, which are drawn without replacement, are drawn here. So are those of SDV,
+    whose random sequence takes no seed: they alone go on from where SDV's generator stands.
 
     Args:
         spark: Session.
@@ -40,7 +41,7 @@ class FrameGenerator:
                 raise InvalidInput(
                     f"{type(part).__name__}; allowed: CopulaGenerator, RealGenerator, SdvGenerator, a composite of them"
                 )
-            if not hasattr(part.generate(1), "columns"):
+            if not hasattr(_row(part), "columns"):
                 raise InvalidInput(f"this {type(part).__name__} was fitted to an array; fit it to a pandas DataFrame")
 
     def generate(self, n: int) -> Any:
@@ -57,7 +58,7 @@ class FrameGenerator:
         frames = [
             self._copula(part, int(count), number)
             if isinstance(part, CopulaGenerator)
-            else self._here(part, int(count))
+            else self._here(part, int(count), number)
             for number, (part, count) in enumerate(zip(parts, counts, strict=True))
             if count
         ]
@@ -66,12 +67,13 @@ class FrameGenerator:
             whole = whole.unionByName(frame)
         return whole
 
-    def _here(self, part: Generator, count: int) -> Any:
-        return self._spark.createDataFrame(part.generate(count))
+    def _here(self, part: Generator, count: int, number: int) -> Any:
+        rng = np.random.default_rng([self._seed, self._calls, number])
+        return self._spark.createDataFrame(part._generate(count, rng))
 
     def _copula(self, part: CopulaGenerator, count: int, number: int) -> Any:
         key, chunks = (self._seed, self._calls, number), -(-count // ROWS)
-        schema = self._spark.createDataFrame(part.generate(1)).schema
+        schema = self._spark.createDataFrame(_row(part)).schema
         sent = self._spark.sparkContext.broadcast(part)
 
         def make(batches: Iterator[Any]) -> Iterator[Any]:
@@ -89,6 +91,11 @@ class FrameGenerator:
 
         parts = min(chunks, 2 * self._spark.sparkContext.defaultParallelism)
         return self._spark.range(0, chunks, 1, parts).mapInArrow(make, schema)
+
+
+def _row(part: Generator) -> Any:
+    """Return a row of a generator, whose own random streams stay where they are."""
+    return part._generate(1, np.random.default_rng(0))
 
 
 def _parts(generator: Generator) -> tuple[Generator, ...]:

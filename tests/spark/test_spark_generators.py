@@ -60,6 +60,34 @@ def test_a_composite(spark):
         FrameGenerator(spark, CopulaGenerator().fit(np.random.default_rng(0).random((9, 2))))
 
 
+def test_the_seed_alone_decides_whatever_the_partitions_and_what_was_generated_before(spark, monkeypatch):
+    source = people()
+    real, copula = RealGenerator(seed=5).fit(source), CopulaGenerator("user_idx").fit(source)
+    parts = CompositeGenerator([real, copula], [0.4, 0.6])
+    monkeypatch.setattr(generators, "ROWS", 100)
+    found = []
+    for partitions in (1, 4):
+        monkeypatch.setattr(type(spark.sparkContext), "defaultParallelism", partitions)
+        spark.conf.set("spark.sql.leafNodeDefaultParallelism", str(partitions))
+        maker = FrameGenerator(spark, parts, seed=3)
+        frames = [maker.generate(1000) for _ in range(2)]
+        assert frames[0].rdd.getNumPartitions() == partitions + min(6, 2 * partitions)
+        found.append([frame.toArrow().to_pandas() for frame in frames])
+        real.generate(7)
+        spark.conf.unset("spark.sql.leafNodeDefaultParallelism")
+    for one, other in zip(*found, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    first, second = found[0]
+    assert not first.user_idx[:400].equals(second.user_idx[:400])
+    assert first.user_idx[:400].is_unique
+    other = FrameGenerator(spark, parts, seed=4).generate(1000).toArrow().to_pandas()
+    assert not other.user_idx[:400].equals(first.user_idx[:400])
+    untouched = RealGenerator(seed=5).fit(source)
+    untouched.generate(7)
+    untouched.generate(7)
+    assert real.generate(7).equals(untouched.generate(7))  # its own sequence is where it was
+
+
 def test_rows_of_sdv_are_made_here(spark):
     source, made = people(50), SdvGenerator(id_column="user_idx")
 
