@@ -25,6 +25,7 @@ from smartrec.core.arrays import FloatArray, IntArray
 from smartrec.core.errors import InvalidConfig
 from smartrec.core.optional import optional
 from smartrec.core.spark import clear_errors
+from smartrec.core.transitions import Transitions
 from smartrec.envs.spark.log import ITERATION, IterationLog
 from smartrec.envs.spark.visits import Visits
 from smartrec.tasks.spark_rows import PIECES, ROWS, SUMS, served, sums_of, tried, writing
@@ -85,9 +86,11 @@ class SparkCycle:
 
     def __init__(self, agent: Agent, visits: Visits, log: IterationLog, seed: int) -> None:
         self.agent, self.visits, self.log, self._seed = agent, visits, log, seed
-        self._by_rows = not agent.tags.counts and type(agent).observe is not Agent.observe
+        settings = visits.settings
+        rows = (settings.users_per_iteration or 0) * settings.slate_size * settings.session_length
+        self._by_rows = learns_from_rows(agent, rows)
         self.extras = tried(deepcopy(agent), visits)  # what cannot be is refused here, not in a worker
-        self._require_room()
+        self._require_room(rows)
         self._past = visits.past()
         self.learning_s = 0.0
 
@@ -211,20 +214,20 @@ class SparkCycle:
         return serve
 
     def _learn(self, clock: int, totals: Totals, rows: Any = None) -> None:
-        if self._by_rows:
-            names = [column.split()[0] for column in ROWS.split(", ")]
-            columns = {name: rows.column(name).to_numpy() for name in names}
-            came = transitions_of(columns, self.visits, clock, self._past, self.extras.read(rows))
-        else:
-            came = nothing(clock)  # what was worked out from the counts is stale now
+        came = self._transitions(clock, rows) if self._by_rows else None
         started = time.perf_counter()
-        if self.agent.tags.counts:
-            counts: Any = self.agent.counts  # type: ignore[attr-defined]
-            items = np.flatnonzero(totals.shown)
-            counts.add(clock, items, np.column_stack([totals.clicks[items], totals.shown[items]]))
-        self.agent.observe(came)
+        if came is None:
+            learn_sums(self.agent, clock, totals)
+        else:
+            self.agent.observe(came)
         self.agent.update()
         self.learning_s += time.perf_counter() - started
+
+    def _transitions(self, clock: int, rows: Any) -> Transitions:
+        """Return the iteration's rows as what the agent learns from."""
+        names = [column.split()[0] for column in ROWS.split(", ")]
+        columns = {name: rows.column(name).to_numpy() for name in names}
+        return transitions_of(columns, self.visits, clock, self._past, self.extras.read(rows))
 
     def _remember(self, rows: Any) -> None:
         """Take an iteration's rows into what users did."""
@@ -244,7 +247,7 @@ class SparkCycle:
     def _columns(self) -> str:
         return ROWS + self.extras.columns
 
-    def _require_room(self) -> None:
+    def _require_room(self, rows: int) -> None:
         """Raise if more comes to the driver than it should hold.
 
         Raises:
@@ -252,20 +255,44 @@ class SparkCycle:
         """
         settings, name, history = self.visits.settings, type(self.agent).__name__, self.visits.settings.history
         decisions = (settings.users_per_iteration or 0) * settings.session_length
-        rows, numbers = decisions * settings.slate_size, history * self.visits.crowd.n_users
+        numbers = history * self.visits.crowd.n_users
         if self._by_rows:
             numbers += decisions * (self.extras.numbers + 2 * history)
-        if rows > MOST_ROWS and (self._by_rows or history):
-            why = f"{name} learns from rows" if self._by_rows else f"history = {history} keeps users' rows"
+        if history and rows > MOST_ROWS:
             raise InvalidConfig(
-                f"{why} on the driver, {rows:,} an iteration; allowed: at most {MOST_ROWS:,}. Lower "
-                "users_per_iteration, or take history = 0 and an agent that counts, such as thompson"
+                f"history = {history} keeps users' rows on the driver, {rows:,} an iteration; allowed: at most "
+                f"{MOST_ROWS:,}. Lower users_per_iteration, or take history = 0 and an agent that counts, as thompson"
             )
         if numbers > MOST_NUMBERS:
             raise InvalidConfig(
                 f"history = {history} and what {name}'s decisions carry take {numbers:,} numbers on the driver; "
                 f"allowed: at most {MOST_NUMBERS:,}. Lower history, n_users or users_per_iteration"
             )
+
+
+def learns_from_rows(agent: Agent, rows: int) -> bool:
+    """Return whether an agent learns from the rows of an iteration, and neither from sums alone nor from nothing.
+
+    Raises:
+        InvalidConfig: It does, and there are more rows than should come to the driver.
+    """
+    if agent.tags.counts or type(agent).observe is Agent.observe:
+        return False
+    if rows > MOST_ROWS:
+        raise InvalidConfig(
+            f"{type(agent).__name__} learns from rows on the driver, {rows:,} an iteration; allowed: at most "
+            f"{MOST_ROWS:,}. Lower users_per_iteration, or take an agent that counts, such as thompson"
+        )
+    return True
+
+
+def learn_sums(agent: Agent, clock: int, totals: Totals) -> None:
+    """Tell an agent that counts what an iteration brought by item; others learn nothing of it."""
+    if agent.tags.counts:
+        counts: Any = agent.counts  # type: ignore[attr-defined]
+        items = np.flatnonzero(totals.shown)
+        counts.add(clock, items, np.column_stack([totals.clicks[items], totals.shown[items]]))
+        agent.observe(nothing(clock))  # what was worked out from the counts is stale now
 
 
 def _adding() -> Any:

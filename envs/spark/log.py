@@ -61,20 +61,27 @@ class IterationLog:
         names = [name for name in self._names(f"{self.folder}/{LOG}") if name.startswith(f"{ITERATION}=")]
         return sorted(int(name.partition("=")[2]) for name in names)
 
-    def write(self, frame: Any, iteration: int) -> None:
+    def write(self, frame: Any, iteration: int, *, rows: int | None = None) -> None:
         """Write an iteration, all or nothing.
 
         Args:
             frame: DataFrame, of the same names and types as the iterations before, in any order.
             iteration: Number, >= 0, of one that is not there yet.
+            rows: How many rows the frame has to have, or None for any number.
 
         Raises:
             InvalidConfig: ``iteration`` is there already, or below 0.
-            InvalidInput: Other columns or types, or a column ``__iter``.
+            InvalidInput: Other columns or types, a column ``__iter``, or another number of rows.
         """
         frame = self._fitting(frame)
         with self._whole(iteration) as unfinished, clear_errors():
             frame.write.parquet(unfinished)
+            there = rows if rows is None else self.spark.read.parquet(unfinished).count()
+            if there != rows:
+                raise InvalidInput(
+                    f"iteration {iteration} has {there} rows; allowed: {rows}. A pipeline answers each pair once: look "
+                    "for a join with keys that repeat or are missing"
+                )
 
     def require_columns(self, columns: str) -> None:
         """Raise unless rows of these columns fit the log.
@@ -167,7 +174,7 @@ class IterationLog:
                     "on with the run that is there"
                 )
             return
-        if self.iterations:
+        if any(self.iterations):  # 0 is what was there before
             raise DataError(f"{self.folder} holds iterations without {HEADER}: another log; choose another folder")
         self._make()
         unfinished = self._path(f"{self.folder}/.{HEADER}-{secrets.token_hex(6)}")

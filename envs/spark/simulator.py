@@ -1,7 +1,6 @@
 """Sim4Rec's cycle on DataFrames: sample users and items, select pairs, let users respond, write the log.
 
-Users and items are DataFrames, real ones or made by a generator. Every draw is a hash of the row's key, the seed and
-the iteration, so that it is the same whenever and wherever Spark works it out.
+Users and items are DataFrames, real ones or made by a generator; see ``selectors`` for how they are drawn.
 """
 
 from typing import Any
@@ -11,8 +10,7 @@ from smartrec.core.errors import InvalidInput
 from smartrec.core.optional import optional
 from smartrec.core.spark import clear_errors, require_columns
 from smartrec.envs.spark.log import ITERATION, IterationLog
-
-_SALTS = {"users": 1, "items": 2, "pairs": 3}
+from smartrec.envs.spark.selectors import ITEMS, USERS, RandomItems, Selector, sample
 
 
 class Simulator:
@@ -52,7 +50,7 @@ class Simulator:
     ) -> None:
         require(isinstance(seed, int) and 0 <= seed < 2**31, "seed", seed, "a whole number, 0 to 2**31 - 1")
         self.users, self.items, self.user, self.item = users, items, user, item
-        self._seed, self._functions = seed, optional("pyspark.sql.functions", "spark", "Simulator")
+        self.seed = seed
         for frame, key, name in ((users, user, "users"), (items, item, "items")):
             require_columns(frame, {key: ""}, name)
             _require_different(frame, key, name)
@@ -68,20 +66,36 @@ class Simulator:
         Raises:
             InvalidInput: Not one of the two, or one out of range; or fewer users than ``count``.
         """
-        return self._sample("users", self.users, self.user, iteration, share, count)
+        numbers = (self.seed, iteration, USERS)
+        return sample(self.users, self.user, numbers, share=share, count=count, name="users")
 
     def sample_items(self, iteration: int, *, share: float | None = None, count: int | None = None) -> Any:
         """Return items of an iteration, likewise."""
-        return self._sample("items", self.items, self.item, iteration, share, count)
+        numbers = (self.seed, iteration, ITEMS)
+        return sample(self.items, self.item, numbers, share=share, count=count, name="items")
 
-    def get_user_items(self, users: Any, iteration: int, k: int) -> tuple[Any, Any]:
-        """Return ``k`` random items of the iteration for every user, the same ones for all, and the users' log.
+    def select(self, users: Any, iteration: int, selector: int | Selector) -> Any:
+        """Return what a selector selects for ``users``: pairs, or items alone where they stand for all users.
+
+        Args:
+            users: DataFrame of users of the iteration.
+            iteration: Its number.
+            selector: See ``selectors.Selector``; a number k stands for ``RandomItems(k)`` by the simulator's seed.
 
         Raises:
-            InvalidInput: Fewer than ``k`` items.
+            InvalidInput: Fewer than k items, or no column of items in what was selected.
         """
-        chosen = self._sample("items", self.items, self.item, iteration, None, k, salt="pairs")
-        pairs = users.select(self.user).crossJoin(chosen.select(self.item))
+        if isinstance(selector, int):
+            selector = RandomItems(selector, self.item, self.seed)
+        found = selector(users, self.items, iteration)
+        require_columns(found, {self.item: ""}, "what the selector returns")
+        return found.select(*(key for key in (self.user, self.item) if key in found.columns))
+
+    def get_user_items(self, users: Any, iteration: int, selector: int | Selector) -> tuple[Any, Any]:
+        """Return what a selector selects for ``users`` as pairs, and the users' log; see ``select``."""
+        pairs = self.select(users, iteration, selector)
+        if self.user not in pairs.columns:
+            pairs = users.select(self.user).crossJoin(pairs)
         return pairs, self.get_log(users)
 
     def sample_responses(
@@ -92,8 +106,12 @@ class Simulator:
         user_features: Any = None,
         item_features: Any = None,
         params: dict[Any, Any] | None = None,
+        known: bool = False,
     ) -> Any:
         """Return ``pairs`` with what the pipeline adds.
+
+        A stage gets only those of ``params`` that are its own. Spark hands them to a copy, and a stage of sim4rec that
+        is copied in every iteration would draw the same random numbers in each.
 
         Args:
             pairs: DataFrame of users and items, recommendations for example.
@@ -101,58 +119,42 @@ class Simulator:
             user_features: DataFrame to join by user, or None.
             item_features: DataFrame to join by item, or None.
             params: Of the pipeline's stages, ``{stage.clock: iteration}`` for example.
+            known: Whether all users and items are known to be the simulator's; to look takes a pass over the pairs.
 
         Raises:
             InvalidInput: A column is missing, or a user or item is unknown.
         """
-        self._require_known(pairs, "pairs")
+        if not known:
+            self._require_known(pairs, "pairs")
         for features, key in ((user_features, self.user), (item_features, self.item)):
             if features is not None:
                 require_columns(features, {key: ""}, f"features of {key}")
                 pairs = pairs.join(features, key, "left")
-        return pipeline.transform(pairs, params) if params else pipeline.transform(pairs)
+        return _transformed(pipeline, pairs, params or {})
 
-    def update_log(self, frame: Any, iteration: int) -> None:
+    def update_log(self, frame: Any, iteration: int, *, known: bool = False, rows: int | None = None) -> None:
         """Write an iteration, all or nothing; see ``IterationLog.write``.
+
+        Args:
+            frame: What users did.
+            iteration: Its number, >= 1.
+            known: As for ``sample_responses``.
+            rows: How many rows there have to be, or None for any number.
 
         Raises:
             InvalidConfig: The iteration is there already.
-            InvalidInput: Other columns or types than before, or an unknown user or item.
+            InvalidInput: Other columns or types than before, another number of rows, or an unknown user or item.
         """
         require(iteration >= 1, "iteration", iteration, "1 or more; 0 is the log from before")
-        self._require_known(frame, "the frame")
-        self.log.write(frame, iteration)
+        if not known:
+            self._require_known(frame, "the frame")
+        self.log.write(frame, iteration, rows=rows)
 
     def get_log(self, users: Any) -> Any:
         """Return the log of ``users``, or None where there is none yet."""
         if not self.log.iterations:
             return None
         return self.log.read().join(users.select(self.user).distinct(), self.user, "left_semi")
-
-    def _sample(
-        self,
-        name: str,
-        frame: Any,
-        key: str,
-        iteration: int,
-        share: float | None,
-        count: int | None,
-        salt: str | None = None,
-    ) -> Any:
-        if (share is None) == (count is None):
-            raise InvalidInput(f"share = {share}, count = {count}; allowed: one of the two, the other None")
-        f = self._functions
-        hashed = f.xxhash64(f.col(key), *map(f.lit, (self._seed, iteration, _SALTS[salt or name])))
-        if share is not None:
-            if not 0 <= share <= 1:
-                raise InvalidInput(f"share = {share}; allowed: 0 to 1")
-            # Two uniform halves of 2**63: the sign is dropped, so that shares of 0 and 1 are exact.
-            return frame.where(f.shiftrightunsigned(hashed, 11) < f.lit(int(share * 2**53)))
-        assert count is not None
-        there = frame.count()
-        if not 0 <= count <= there:
-            raise InvalidInput(f"{count} {name} asked for; allowed: 0 to {there}, all there are")
-        return frame.orderBy(hashed, f.col(key)).limit(count)
 
     def _require_known(self, frame: Any, what: str) -> None:
         """Raise unless all users and items of a frame are known.
@@ -166,6 +168,16 @@ class Simulator:
                 unknown = frame.select(key).join(known.select(key), key, "left_anti").take(1)
             if unknown:
                 raise InvalidInput(f"{key} {unknown[0][key]!r} of {what} is unknown; allowed: those of the simulator")
+
+
+def _transformed(stage: Any, frame: Any, params: dict[Any, Any]) -> Any:
+    """Return what a stage, or a pipeline of them, makes of a frame; each is copied only where it has ``params``."""
+    if isinstance(stage, optional("pyspark.ml", "spark", "Simulator").PipelineModel):
+        for part in stage.stages:
+            frame = _transformed(part, frame, params)
+        return frame
+    own = {param: value for param, value in params.items() if param.parent == getattr(stage, "uid", None)}
+    return stage.transform(frame, own) if own else stage.transform(frame)
 
 
 def _require_different(frame: Any, key: str, name: str) -> None:

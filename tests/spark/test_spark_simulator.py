@@ -5,6 +5,7 @@ import pytest
 
 from smartrec.core.errors import DataNotFound, InvalidConfig, InvalidInput, OutputError
 from smartrec.envs.spark.log import IterationLog
+from smartrec.envs.spark.selectors import RandomItems, all_items
 from smartrec.envs.spark.simulator import Simulator
 from smartrec.response_models import DriftingPopularity, Popularity
 
@@ -22,8 +23,12 @@ def items(spark):
     return spark.range(10).selectExpr("id as item_idx").cache()
 
 
+def column(frame, name):
+    return frame.select(name).toArrow().column(name).to_numpy()
+
+
 def keys(frame, name="user_idx"):
-    return np.sort(frame.select(name).toArrow().column(name).to_numpy())
+    return np.sort(column(frame, name))
 
 
 def test_samples(users, items, tmp_path):
@@ -47,6 +52,61 @@ def test_samples(users, items, tmp_path):
     table = pairs.toArrow().to_pandas()
     assert table.groupby("user_idx").item_idx.apply(frozenset).nunique() == 1
     assert len(table) == 20
+
+
+def test_selectors(users, items, tmp_path):
+    simulator = Simulator(users, items, str(tmp_path / "s"), seed=3)
+    few = simulator.sample_users(1, count=5)
+
+    def chosen(selector, iteration=1):
+        pairs, _ = simulator.get_user_items(few, iteration, selector)
+        table = pairs.toArrow().to_pandas()
+        assert list(table) == ["user_idx", "item_idx"]
+        return {user: frozenset(rows.item_idx) for user, rows in table.groupby("user_idx")}
+
+    assert set(chosen(all_items).values()) == {frozenset(range(10))}
+    assert chosen(4) == chosen(RandomItems(4, seed=3)) != chosen(RandomItems(4, seed=2))
+    draws = [chosen(RandomItems(3), iteration) for iteration in range(1, 6)]
+    assert {len(items) for draw in draws for items in draw.values()} == {3}
+    assert len({next(iter(draw.values())) for draw in draws}) > 1
+    assert len(draws[0]) == 5
+    own = chosen(lambda users, items, n: users.crossJoin(items).where(f"item_idx % 3 = kind and item_idx > {n}"), 2)
+    assert own == {user: frozenset(i for i in range(3, 10) if i % 3 == user % 3) for user in own}
+    with pytest.raises(InvalidInput, match="11 items asked for; allowed: 0 to 10"):
+        chosen(11)
+    with pytest.raises(InvalidConfig, match="k = 0; allowed: a whole number >= 1"):
+        RandomItems(0)
+
+
+@pytest.mark.sim4rec
+def test_params_of_one_stage_leave_the_dice_of_sim4rec_to_move_on(users, items, tmp_path):
+    """Spark copies every stage that it hands params to, and a copy of sim4rec's begins where the stage began."""
+    from pyspark.ml import PipelineModel
+    from sim4rec.response import BernoulliResponse
+
+    from smartrec.response_models.spark import SparkResponse
+
+    ours = SparkResponse(Popularity([0.5] * 10), response="")
+    dice = BernoulliResponse(inputCol="probability", outputCol="response", seed=2)
+    simulator = Simulator(users, items, str(tmp_path / "s"))
+    pairs, _ = simulator.get_user_items(users, 1, 1)
+    for pipeline in (PipelineModel([ours, dice]), PipelineModel([PipelineModel([ours]), dice])):
+        clicks = [
+            column(simulator.sample_responses(pairs, pipeline, params={ours.clock: n}).orderBy("user_idx"), "response")
+            for n in (1, 2)
+        ]
+        assert abs((clicks[0] == clicks[1]).mean() - 0.5) < 4 * np.sqrt(0.25 / USERS)
+
+
+def test_rows_that_a_pipeline_lost_or_doubled_are_not_written(users, items, tmp_path):
+    simulator = Simulator(users, items, str(tmp_path / "s"))
+    pairs, _ = simulator.get_user_items(users.limit(3), 1, 2)
+    for frame, count in ((pairs.limit(5), 5), (pairs.union(pairs.limit(1)), 7)):
+        with pytest.raises(InvalidInput, match=f"iteration 1 has {count} rows; allowed: 6. A pipeline answers each"):
+            simulator.update_log(frame, 1, rows=6)
+    assert simulator.log.iterations == []
+    simulator.update_log(pairs, 1, rows=6)
+    assert simulator.log.read(1).count() == 6
 
 
 @pytest.mark.sim4rec
