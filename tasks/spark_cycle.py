@@ -281,7 +281,7 @@ def learns_from_rows(agent: Agent, rows: int) -> bool:
     if rows > MOST_ROWS:
         raise InvalidConfig(
             f"{type(agent).__name__} learns from rows on the driver, {rows:,} an iteration; allowed: at most "
-            f"{MOST_ROWS:,}. Lower users_per_iteration, or take an agent that counts, such as thompson"
+            f"{MOST_ROWS:,}. Serve fewer users an iteration, or take an agent that counts, such as thompson"
         )
     return True
 

@@ -22,7 +22,7 @@ from smartrec.tasks.spark_decisions import decided
 from smartrec.tasks.spark_simulation import Simulation
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-USERS, ITERATIONS, DICE = 300, 6, 4
+USERS, ITERATIONS, DICE = 300, 4, 4
 NAMES = ("person", "bread")
 PEOPLE = np.array([f"p{(n * 7) % USERS:03d}" for n in range(USERS)])  # in no order; number 0 .. is that of sorted ids
 BREADS = np.array(["rye", "oat", "corn", "bun", "bap", "naan", "pita", "roll", "loaf", "bagel"])
@@ -144,7 +144,9 @@ def test_with_a_stage_of_sim4rec_the_law_is_the_same_and_an_interrupted_run_ends
     assert abs((clicks - p).sum()) < 3 * np.sqrt((p * (1 - p)).sum())
     loops = [by_hand(world.problem, seed, dice=seed)[3].mean() for seed in range(60)]
     assert abs(clicks.mean() - np.mean(loops)) < 3 * np.std(loops) * np.sqrt(1 / 0.8 + 1 / 60)
-    assert len(np.unique(np.array([clicks[iteration == n][:150] for n in range(1, 7)]), axis=0)) == 6
+    assert (
+        len(np.unique(np.array([clicks[iteration == n][:150] for n in range(1, ITERATIONS + 1)]), axis=0)) == ITERATIONS
+    )
 
 
 def test_an_agent_that_learns_from_rows_gets_numbers_features_and_candidates_of_its_users(frames, tmp_path):
@@ -205,7 +207,7 @@ def test_partitions_change_nothing_and_all_users_share_what_a_selector_gives_for
 def test_a_recommender_of_replay_knows_each_user_by_his_id(frames, tmp_path):
     """Users of odd numbers like breads of odd numbers; after four iterations each is shown those."""
     likes = np.where((np.arange(USERS)[:, None] + np.arange(10)) % 2, 0.02, 0.95)
-    world = simulation(frames, tmp_path / "log", ours(Table(likes)), slate_size=2, iterations=5)
+    world = simulation(frames, tmp_path / "log", ours(Table(likes)), slate_size=2)
     agent = smartrec.agents.make(
         "smartrec.agents.adapters.replay:RePlay",
         world.problem,
