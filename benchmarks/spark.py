@@ -76,7 +76,8 @@ def _ours(spark: Any, users: int, folder: str) -> Iterator[None]:
 
 
 def _peer(spark: Any, users: int, folder: str) -> Iterator[None]:
-    from smartrec.agents.adapters.replay import dataset_of, quiet, replay_models
+    from smartrec.agents.adapters.replay_faults import quiet, replay_models
+    from smartrec.agents.adapters.replay_fit import dataset_of
 
     try:
         from sim4rec.response import BernoulliResponse

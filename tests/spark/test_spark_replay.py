@@ -121,13 +121,14 @@ def test_a_version_without_the_fault_would_be_taken():
 
 def test_thompson_does_lose_items(spark):
     """The fault itself, in the installed version: of three items only the one with clicks and misses is kept."""
-    from smartrec.agents.adapters.replay import dataset, quiet, replay_models
+    from smartrec.agents.adapters.replay_faults import quiet, replay_models
+    from smartrec.agents.adapters.replay_fit import Log, dataset
 
     items = np.repeat([0, 1, 2, 2], [20, 20, 10, 10])
     clicks = np.repeat([1.0, 0.0, 1.0, 0.0], [20, 20, 10, 10])
     with quiet():
         fitted = replay_models().ThompsonSampling(seed=0)
-        fitted.fit(dataset(spark, np.arange(60), items, clicks))
+        fitted.fit(dataset(spark, Log(np.arange(60), items, clicks)))
         assert [row.item_idx for row in fitted.item_popularity.collect()] == [2]
 
 
