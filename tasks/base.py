@@ -52,6 +52,7 @@ class Task:
         settings: The first is quick, the second the default.
         contenders: Rows of its leaderboard, seconds each.
         deep: Further rows, shown where asked for: they take minutes, or packages of an extra.
+        spark: Further rows on Spark, where they can be: recommenders that are fitted there.
         tags: Abilities that it asks for.
     """
 
@@ -62,6 +63,7 @@ class Task:
     settings: tuple[Setting, ...]
     contenders: tuple[Contender, ...]
     deep: tuple[Contender, ...]
+    spark: tuple[Contender, ...]
     tags: frozenset[str]
 
     def setting(self, dataset: str = "synthetic", **options: Any) -> Setting:

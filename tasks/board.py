@@ -58,6 +58,7 @@ def plan(
     options: dict[str, Any],
     *,
     deep: bool = False,
+    spark: bool = False,
 ) -> tuple[list[Entry], list[str]]:
     """Choose the tables, and make each world once so that what is wrong shows before anything runs.
 
@@ -67,6 +68,7 @@ def plan(
         agents: Labels of the tasks' rows, registered names or ``module:Class``; empty takes the tasks' rows.
         options: Further keyword arguments of the environments.
         deep: Whether ``agents`` left empty takes the deep rows too.
+        spark: Whether it takes those of Spark too, as far as they can be.
 
     Returns:
         Tables, and lines that say what was left out and why.
@@ -84,7 +86,11 @@ def plan(
         task: Task = TASKS.get(name)
         try:
             entry, unfit = _entry(
-                task, task.setting(dataset, **options), contenders_of(task, agents, deep), strict=bool(tasks)
+                task,
+                task.setting(dataset, **options),
+                contenders_of(task, agents, deep, spark),
+                strict=bool(tasks),
+                may_miss=() if agents else task.spark,
             )
             entries += [entry] if entry.contenders else []
             left_out += unfit
@@ -99,10 +105,10 @@ def plan(
     return entries, left_out
 
 
-def contenders_of(task: Task, agents: Sequence[str], deep: bool = False) -> tuple[Contender, ...]:
+def contenders_of(task: Task, agents: Sequence[str], deep: bool = False, spark: bool = False) -> tuple[Contender, ...]:
     """Return the rows of a task with these labels; other names are agents with their default options."""
     if not agents:
-        return task.contenders + task.deep if deep else task.contenders
+        return task.contenders + (task.spark if spark else ()) + (task.deep if deep else ())
     rows = {row.label: row for row in REPLAY + task.contenders + task.deep}
     return tuple(rows.get(name, Contender(name, name)) for name in agents)
 
@@ -135,8 +141,13 @@ def table_of(entry: Entry, records: Sequence[RunRecord]) -> Leaderboard:
     return leaderboard(entry.title, records, entry.task.headline)
 
 
-def _entry(task: Task, setting: Setting, contenders: Sequence[Contender], *, strict: bool) -> tuple[Entry, list[str]]:
-    """Return a table to be, and lines on the agents that cannot play it; with ``strict`` those are errors."""
+def _entry(
+    task: Task, setting: Setting, contenders: Sequence[Contender], *, strict: bool, may_miss: Sequence[Contender]
+) -> tuple[Entry, list[str]]:
+    """Return a table to be, and lines on the agents that cannot play it.
+
+    With ``strict`` those are errors, but for the rows that ``may_miss``.
+    """
     envs = task.make(setting)
     world: Any = envs.unwrapped
     crowd = world.crowd
@@ -152,7 +163,7 @@ def _entry(task: Task, setting: Setting, contenders: Sequence[Contender], *, str
             make(row.agent, envs, seed=0, **row.config)
             fit.append(row)
         except (InvalidConfig, MissingExtra) as error:
-            if strict:
+            if strict and row not in may_miss:
                 raise
             unfit.append(f"Task {task.name}: {row.label} is left out: {error}")
     return Entry(task, setting, notes, tuple(fit)), unfit

@@ -219,7 +219,8 @@ def leaderboard_command(
         session(master)  # what is wrong with it shows before anything is written
     store = board.open_store(out)
     options = _world_options(world, columns)
-    entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options, deep=deep)
+    rows = {"deep": deep, "spark": place is not None}
+    entries, left_out = board.plan(_names(tasks), dataset or [], _names(agents), options, **rows)
     numbers = range(first_seed, first_seed + seeds)
     tables = []
     try:

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from smartrec.core.errors import InvalidConfig
+from smartrec.tasks.board import plan
+
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 QUICK = ("--tasks", "1", "--seeds", "1", "--world", "n_users=500", "--world", "iterations=3", "--out", "board")
 
@@ -33,6 +36,43 @@ def test_the_leaderboard_runs_on_spark(tmp_path):
     here = smartrec(*QUICK, "--agents", "random", cwd=tmp_path)
     assert here.returncode == 0
     assert len((tmp_path / "board" / "records.jsonl").read_text().splitlines()) == 4
+
+
+ALIKE = ["replay_pop_rec", "replay_ucb", "replay_wilson"]
+PERSONAL = ["replay_item_knn", "replay_als", "replay_slim"]
+
+
+def rows_of(task, *agents, **options):
+    (entry,), left_out = plan([task], ["synthetic"], agents, {"n_users": 500, "iterations": 2}, **options)
+    return [row.label for row in entry.contenders], left_out
+
+
+def test_replays_rows_come_with_spark():
+    here, _ = rows_of("1")
+    there, left_out = rows_of("1", spark=True)
+    assert there == here + ALIKE
+    assert not left_out
+    assert rows_of("2", spark=True)[0][-6:] == ALIKE + PERSONAL
+
+
+def test_what_is_too_large_for_a_row_leaves_it_out_unless_it_was_asked_for(monkeypatch):
+    monkeypatch.setattr("smartrec.agents.adapters.replay.MOST_SCORES", 4999)
+    labels, left_out = rows_of("2", spark=True)
+    assert labels[-3:] == ALIKE
+    assert len(left_out) == 3
+    assert all("5,000 scores; allowed: at most 4,999" in line for line in left_out)
+    with pytest.raises(InvalidConfig, match="5,000 scores"):
+        rows_of("2", "replay_als", spark=True)
+
+
+def test_without_replay_its_rows_are_left_out(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "replay"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "replay", None)
+    labels, left_out = rows_of("1", spark=True)
+    assert not set(ALIKE) & set(labels)
+    assert all('RePlay needs replay: pip install "smartrec[spark]"' in line for line in left_out)
+    assert len(left_out) == 3
 
 
 @pytest.mark.parametrize(
