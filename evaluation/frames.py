@@ -1,11 +1,11 @@
-"""Metrics of answers that lie in DataFrames, and how alike two DataFrames are: by Spark where it knows the metric.
+"""Metrics of answers and lists that lie in DataFrames, and how alike two DataFrames are.
 
-Regression, areas and classes are those of ``pyspark.ml.evaluation``, over all rows, areas without bins. ``ks``, ``kl``
-and the scores of whole tables are those of ``smartrec.evaluation.similarity``; they need rows side by side, so a sample
-of them comes to the driver.
+Regression, areas and classes are those of ``pyspark.ml.evaluation``, over all rows, areas without bins; ranking is by
+RePlay's metrics, over all users. ``ks``, ``kl`` and the scores of whole tables are those of
+``smartrec.evaluation.similarity``; they need rows side by side, so a sample of them comes to the driver.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,16 @@ LOG_LOSS = "logLoss"
 SAMPLED = {"ks": ks_score, "kl": kl_score}
 FRAME_METRICS = (*REGRESSION, *AREAS, *CLASSES, LOG_LOSS, *SAMPLED)
 """Names that ``frame_metrics`` knows."""
+
+RANKING = {
+    "ndcg": "NDCG",
+    "hit_rate": "HitRate",
+    "recall": "Recall",
+    "precision": "Precision",
+    "mrr": "MRR",
+    "map": "MAP",
+}
+"""Names that ``frame_ranking`` knows, with RePlay's."""
 
 SAMPLE = 100_000
 """Rows that come to the driver, about."""
@@ -63,10 +73,7 @@ def frame_metrics(
             metric does not take.
         InvalidConfig: ``sample`` is below 1.
     """
-    names = [metrics] if isinstance(metrics, str) else list(metrics)
-    for name in names:
-        if name not in FRAME_METRICS:
-            raise InvalidInput(f"no metric {name!r} of DataFrames. {did_you_mean(name, FRAME_METRICS)}")
+    names = _known(metrics, FRAME_METRICS)
     require(sample >= 1, "sample", sample, "1 or more rows")
     require_columns(frame, {prediction: "number", label: "number"}, "the table")
     functions = optional("pyspark.sql.functions", "spark", "frame_metrics")
@@ -81,8 +88,55 @@ def frame_metrics(
     return {name: found[name] for name in names}
 
 
+def frame_ranking(
+    recommendations: Any,
+    truth: Any,
+    metrics: Iterable[str] = tuple(RANKING),
+    k: int = 10,
+    *,
+    user: str = "user_idx",
+    item: str = "item_idx",
+    score: str = "relevance",
+) -> dict[str, float]:
+    """Return how well lists of items do against what users chose afterwards, mean over the users of ``truth``.
+
+    ``ndcg, hit_rate, recall, precision, mrr`` are those of ``smartrec.evaluation.ranking``; ``map`` is the mean of
+    ``sum_j h_j (h_1 + ... + h_j) / j / min(k, R)`` over the first k places j, with h_j 1 where place j holds one of
+    the R chosen items. A user of ``truth`` without a list counts as 0, one without ``truth`` not at all. Each metric
+    passes over the rows once more, by RePlay: cache frames that are dear to make.
+
+    Args:
+        recommendations: DataFrame, a row a user and recommended item, each pair once; the first k by ``score`` count,
+            of equal scores the larger item first.
+        truth: DataFrame, a row a user and chosen item; repeats count once.
+        metrics: Names of ``RANKING``.
+        k: Places that count, >= 1.
+        user: Column of both.
+        item: Column of both.
+        score: Column of ``recommendations``, numbers.
+
+    Returns:
+        Name to value, 0..1, higher is better, in the order of ``metrics``.
+
+    Raises:
+        InvalidInput: An unknown metric, a missing column, no truth, missing values, or an item twice in a list.
+        InvalidConfig: ``k`` is below 1.
+        MissingExtra: RePlay is not installed.
+    """
+    names = _known(metrics, tuple(RANKING))
+    require(isinstance(k, int) and k >= 1, "k", k, "a whole number >= 1")
+    replay = optional("replay.metrics", "spark", "frame_ranking")
+    require_columns(recommendations, {user: "", item: "", score: "number"}, "the table of recommendations")
+    require_columns(truth, {user: "", item: ""}, "the table of truth")
+    lists, chosen = recommendations.select(user, item, score), truth.select(user, item)
+    _require_lists(lists, chosen, score)
+    columns = {"query_column": user, "item_column": item, "rating_column": score}
+    found = [getattr(replay, RANKING[name])(k, **columns)(lists, chosen) for name in names]
+    return {name: float(*values.values()) for name, values in zip(names, found, strict=True)}
+
+
 def frame_similarity(real: Any, synthetic: Any, sample: int = SAMPLE, seed: int = 0) -> Similarity:
-    """Return how alike two DataFrames are: KS, KL and detection; see ``table_similarity``.
+    """Return how alike two DataFrames are: KS, KL and two detections; see ``table_similarity``.
 
     About ``sample`` rows of each come to the driver, each row with the same probability; all where there are no more.
 
@@ -102,6 +156,41 @@ def frame_similarity(real: Any, synthetic: Any, sample: int = SAMPLE, seed: int 
         raise InvalidInput(f"only one of the tables has {', '.join(missing)}; allowed: the same columns in both")
     left, right = (_sampled(frame.select(real.columns), sample, seed) for frame in (real, synthetic))
     return table_similarity(left, right, seed)
+
+
+def _known(metrics: Iterable[str], allowed: Sequence[str]) -> list[str]:
+    """Return the names of metrics.
+
+    Raises:
+        InvalidInput: One is not ``allowed``.
+    """
+    names = [metrics] if isinstance(metrics, str) else list(metrics)
+    for name in names:
+        if name not in allowed:
+            raise InvalidInput(f"no metric {name!r} of DataFrames. {did_you_mean(name, allowed)}")
+    return names
+
+
+def _require_lists(lists: Any, chosen: Any, score: str) -> None:
+    """Raise unless there are choices, no value is missing, and no list has an item twice."""
+    f = optional("pyspark.sql.functions", "spark", "frame_ranking")
+    for frame, what in ((lists, "recommendations"), (chosen, "truth")):
+        missing = f.greatest(*(f.col(name).isNull() for name in frame.columns))
+        if what == "recommendations":
+            missing |= f.isnan(f.col(score).cast("double"))
+        counts = frame.agg(f.count_if(missing).alias("missing"), f.count("*").alias("rows")).first()
+        if counts.missing or (what == "truth" and not counts.rows):
+            raise InvalidInput(
+                f"{counts.missing} of {counts.rows} rows of {what} lack a value; allowed: all values there, and at "
+                "least one row of truth. Drop the others first"
+            )
+    pair = [name for name in lists.columns if name != score]
+    twice = lists.groupBy(*pair).count().filter("count > 1").first()
+    if twice is not None:
+        raise InvalidInput(
+            f"user {twice[0]} is recommended item {twice[1]} {twice[2]} times; allowed: each item once a list. Keep "
+            "its best score"
+        )
 
 
 def _by_spark(pairs: Any, name: str) -> float:

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
-from smartrec.evaluation import detection_score, kl_score, ks_score, table_similarity
+from smartrec.evaluation import detection_score, kl_score, ks_score, svm_detection_score, table_similarity
 
 
 def two_normals(rows, shift=0.0, seed=0):
@@ -68,7 +68,7 @@ def test_identical_laws_score_near_one_and_counts_would_not():
 
 def test_the_further_apart_the_lower():
     shifts = [0.0, 0.3, 1.0, 3.0]
-    for score in (ks_score, kl_score, detection_score):
+    for score in (ks_score, kl_score, detection_score, svm_detection_score):
         found = [score(*two_normals(4000, shift)) for shift in shifts]
         assert found == sorted(found, reverse=True)
         assert 0 <= found[-1] < 0.5 < found[0] <= 1
@@ -80,6 +80,16 @@ def test_detection_is_the_auc_of_the_best_line():
     assert detection_score(a, b) == pytest.approx(1 - 2 * (auc - 0.5), abs=0.02)
     assert detection_score(np.zeros(100), np.ones(100)) == 0
     assert detection_score(np.zeros(100), np.zeros(100)) == 1
+
+
+def test_a_support_vector_machine_sees_what_no_line_shows():
+    rng = np.random.default_rng(0)
+    narrow, wide = rng.normal(0, 1, 3000), rng.normal(0, 3, 3000)
+    auc = 2 / np.pi * np.arctan(3)  # P(|N(0, 9)| > |N(0, 1)|), and no score separates better than |x|
+    assert svm_detection_score(narrow, wide) == pytest.approx(1 - 2 * (auc - 0.5), abs=0.06)
+    assert detection_score(narrow, wide) > 0.9
+    assert svm_detection_score(narrow, rng.normal(0, 1, 3000)) > 0.9
+    assert svm_detection_score(narrow, wide) == svm_detection_score(narrow, wide)
 
 
 def frame(rows, shift, seed):
@@ -103,6 +113,8 @@ def test_tables_column_by_column():
     assert apart.ks_columns["job=clerk"] > 0.95
     assert apart.ks_columns["age"] < 0.4
     assert apart.detection < 0.2
+    assert apart.svm_detection == svm_detection_score(real, frame(6000, 20, 2)) < 0.2
+    assert alike.svm_detection > 0.9
     assert "KS score" in str(apart)
     array = table_similarity(np.random.default_rng(0).normal(size=(500, 2)), np.random.default_rng(1).random((400, 2)))
     assert list(array.ks_columns) == ["0", "1"]

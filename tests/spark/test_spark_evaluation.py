@@ -7,7 +7,8 @@ from scipy import stats
 from sklearn import metrics as oracle
 
 from smartrec.core.errors import InvalidConfig, InvalidInput
-from smartrec.evaluation.frames import FRAME_METRICS, frame_metrics, frame_similarity
+from smartrec.evaluation.frames import FRAME_METRICS, RANKING, frame_metrics, frame_ranking, frame_similarity
+from smartrec.evaluation.ranking import rank
 from smartrec.evaluation.similarity import table_similarity
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -95,10 +96,62 @@ def test_tables(spark):
     sampled = frame_similarity(real, apart, sample=1000)
     assert sampled.ks_columns["age"] == pytest.approx(1 - (2 * stats.norm.cdf(1.5) - 1), abs=0.05)
     assert sampled.detection < 0.1
+    assert sampled.svm_detection < 0.1
+    assert found.svm_detection > 0.9
     with pytest.raises(InvalidInput, match="only one of the tables has age; allowed: the same"):
         frame_similarity(real.drop("age"), real)
     with pytest.raises(InvalidConfig, match="sample = 2; allowed"):
         frame_similarity(real, real, sample=2)
+
+
+@pytest.fixture(scope="module")
+def lists():
+    """Scored items of 60 users, and what they chose; user 3 has no list, user 60 chose nothing."""
+    rng = np.random.default_rng(3)
+    scored = pd.DataFrame(
+        [(u, i, s) for u in range(61) if u != 3 for i, s in enumerate(rng.random(20).round(1)) if rng.random() < 0.6],
+        columns=["user_idx", "item_idx", "relevance"],
+    )
+    chosen = [(u, int(i)) for u in range(60) for i in rng.choice(20, rng.integers(1, 12), replace=False)]
+    return scored, pd.DataFrame(chosen, columns=["user_idx", "item_idx"])
+
+
+@pytest.mark.parametrize("k", [1, 5, 30])
+def test_ranking_is_ours(spark, lists, k):
+    scored, chosen = lists
+    ours = np.full((60, k), -1)
+    best_first = scored.sort_values(["relevance", "item_idx"], ascending=False)
+    for user, items in best_first[best_first.user_idx < 60].groupby("user_idx").item_idx:
+        ours[user, : len(items)] = items.to_numpy()[:k]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(chosen.user_idx))])
+    ranking = rank(ours, starts, chosen.item_idx.to_numpy(), 20)
+    found = frame_ranking(*map(spark.createDataFrame, lists), k=k)
+    assert list(found) == list(RANKING)
+    for name, values in ranking.figures().items():
+        assert found[name] == pytest.approx(values.mean(), rel=1e-12), name
+    places = np.arange(1, k + 1)
+    average = (ranking.hits * ranking.hits.cumsum(axis=1) / places).sum(axis=1) / np.minimum(k, ranking.held_out)
+    assert found["map"] == pytest.approx(average.mean(), rel=1e-12)
+    doubled = spark.createDataFrame(pd.concat([chosen, chosen]))
+    renamed = spark.createDataFrame(scored.rename(columns={"relevance": "score"}))
+    assert frame_ranking(renamed, doubled, ["recall"], k, score="score") == {"recall": found["recall"]}
+
+
+def test_bad_lists_are_refused(spark, lists):
+    scored, chosen = map(spark.createDataFrame, lists)
+    for recommendations, truth, options, message in [
+        (scored, chosen, {"metrics": "ndgc"}, "no metric 'ndgc' of DataFrames.*ndcg"),
+        (scored.drop("relevance"), chosen, {}, "no column 'relevance'"),
+        (scored, chosen.selectExpr("user_idx"), {}, "no column 'item_idx'"),
+        (scored.union(scored), chosen, {}, "is recommended item .* 2 times; allowed: each item once"),
+        (scored, chosen.limit(0), {}, "0 of 0 rows of truth lack a value"),
+        (scored.selectExpr("user_idx", "item_idx", "double('nan') relevance"), chosen, {}, "rows of recommendations"),
+        (scored, chosen.selectExpr("nullif(user_idx, 3) user_idx", "item_idx"), {}, "rows of truth lack a value"),
+    ]:
+        with pytest.raises(InvalidInput, match=message):
+            frame_ranking(recommendations, truth, **options)
+    with pytest.raises(InvalidConfig, match="k = 0; allowed"):
+        frame_ranking(scored, chosen, k=0)
 
 
 def test_bad_input_is_refused(frame):
