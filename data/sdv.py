@@ -4,14 +4,16 @@ SDV is under the Business Source License 1.1: its source can be read, but it is 
 used for is limited. So nothing of SmartRec brings it; ``CopulaGenerator`` does a Gaussian copula without it.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
 
 from smartrec.core.config import require
-from smartrec.core.errors import InvalidInput, MissingExtra
+from smartrec.core.errors import InvalidConfig, InvalidInput, MissingExtra
 from smartrec.data.generators import Generator, is_frame, require_fitted, require_table
 
 SYNTHESIZERS = {
@@ -35,7 +37,7 @@ class SdvGenerator(Generator):
     Columns are numbers, times, booleans or categories by their type here, so that SDV guesses at none of them. SDV
     keeps a random sequence of its own, which takes no seed: calls differ, and after `fit` or `reseed` the same rows
     come again, whatever the seed. Networks (all but ``gaussiancopula``) are fitted with the global generators of NumPy
-    and torch, so that two fits differ.
+    and torch, which are put back afterwards: fits differ from process to process. Tried with sdv 1.38.5.
 
     Args:
         synthesizer: A name of ``SYNTHESIZERS``.
@@ -68,6 +70,7 @@ class SdvGenerator(Generator):
 
         Raises:
             InvalidInput: No DataFrame, no rows, no such ``id_column``, or no column beside it.
+            InvalidConfig: SDV's class does not take the options.
             MissingExtra: SDV is not installed, or another version of it.
         """
         if not is_frame(table):
@@ -82,8 +85,15 @@ class SdvGenerator(Generator):
         _require_sdv()
         columns = {name: {"sdtype": KINDS.get(table[name].dtype.kind, "categorical")} for name in learnt}
         metadata = import_module("sdv.metadata").Metadata.load_from_dict({"columns": columns}, "table")
-        fitted = getattr(import_module("sdv.single_table"), SYNTHESIZERS[self.synthesizer])(metadata, **self.options)
-        fitted.fit(table[learnt])
+        kind = getattr(import_module("sdv.single_table"), SYNTHESIZERS[self.synthesizer])
+        try:
+            fitted = kind(metadata, **self.options)
+        except TypeError as error:
+            raise InvalidConfig(f"options = {self.options}; allowed: arguments of SDV's class ({error})") from error
+        # SDV's networks refuse pandas' categories, which are handed out again in ``_generate``.
+        self._categories = {name: table[name].dtype for name in learnt if table[name].dtype == "category"}
+        with _global_generators_kept():
+            fitted.fit(table[learnt].astype(dict.fromkeys(self._categories, object)))
         self._fitted, self._layout, self._size = fitted, layout, len(table)
         return self
 
@@ -112,7 +122,20 @@ class SdvGenerator(Generator):
             raise InvalidInput(f"SDV made {len(rows)} of n = {n} rows; loosen the constraints in options")
         if self.id_column is not None:
             rows = rows.assign(**{self.id_column: [f"{self.label}_{k}" for k in range(n)]})
-        return rows[self._layout]
+        return rows[self._layout].astype(self._categories)
+
+
+@contextmanager
+def _global_generators_kept() -> Iterator[None]:
+    """Put the global generators of NumPy and torch back to where they were."""
+    state, torch = np.random.get_state(), sys.modules.get("torch")  # noqa: NPY002 - SDV's, not ours
+    theirs = None if torch is None else torch.get_rng_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+        if torch is not None:
+            torch.set_rng_state(theirs)
 
 
 def _require_sdv() -> None:

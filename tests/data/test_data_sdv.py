@@ -1,4 +1,4 @@
-"""The adapter of SDV, against a stand-in with the calls and the habits of sdv 1.x: SDV itself is not installed."""
+"""The adapter of SDV, against a stand-in with the calls and the habits of sdv 1.38: SDV itself is not installed."""
 
 import sys
 from types import ModuleType
@@ -36,6 +36,8 @@ class Synthesizer:
         (columns,) = self.metadata.tables.values()
         assert isinstance(data, pd.DataFrame)
         assert set(columns) == set(data.columns)
+        assert not any(kind == "category" for kind in data.dtypes)  # networks refuse them
+        np.random.random()  # noqa: NPY002 - SDV draws from the global generator
         self.data = data
         self.reset_sampling()
 
@@ -105,6 +107,16 @@ def test_calls_differ_and_begin_anew():
 
 
 @pytest.mark.usefixtures("sdv")
+def test_categories_stay_categories_and_global_generators_where_they_are():
+    table = people().assign(job=pd.Categorical(["clerk", "artist"] * 200))
+    before = np.random.get_state()[1:3]  # noqa: NPY002
+    made = SdvGenerator("ctgan", id_column="user_idx").fit(table)
+    assert made.generate(9).dtypes.equals(table.dtypes)
+    for old, new in zip(before, np.random.get_state()[1:3], strict=True):  # noqa: NPY002
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.usefixtures("sdv")
 def test_a_part_of_a_composite():
     parts = [RealGenerator().fit(people()), SdvGenerator(id_column="user_idx").fit(people())]
     found = CompositeGenerator(parts, [0.3, 0.7]).generate(1000)
@@ -115,6 +127,8 @@ def test_a_part_of_a_composite():
 def test_bad_input_is_refused():
     with pytest.raises(InvalidConfig, match="synthesizer = 'gan'; allowed: gaussiancopula, ctgan, copulagan, tvae"):
         SdvGenerator("gan")
+    with pytest.raises(InvalidConfig, match=r"options = \{'epochz': 3\}; allowed: arguments of SDV's class"):
+        SdvGenerator(options={"epochz": 3}).fit(people())
     with pytest.raises(InvalidInput, match="type ndarray; allowed: a pandas DataFrame"):
         SdvGenerator().fit(np.zeros((3, 2)))
     with pytest.raises(InvalidInput, match="id_column = 'user'; allowed: None or one of"):

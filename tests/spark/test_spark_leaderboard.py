@@ -65,10 +65,18 @@ def test_what_is_too_large_for_a_row_leaves_it_out_unless_it_was_asked_for(monke
         rows_of("2", "replay_als", spark=True)
 
 
+class WithoutReplay:
+    """Finds everything but RePlay, as where it is not installed."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "replay":
+            raise ModuleNotFoundError(f"No module named {name!r}", name="replay")
+
+
 def test_without_replay_its_rows_are_left_out(monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "replay"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "replay", None)
+    monkeypatch.setattr(sys, "meta_path", [WithoutReplay(), *sys.meta_path])
     labels, left_out = rows_of("1", spark=True)
     assert not set(ALIKE) & set(labels)
     assert all('RePlay needs replay: pip install "smartrec[spark]"' in line for line in left_out)
