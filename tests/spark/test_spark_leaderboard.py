@@ -52,13 +52,14 @@ def test_replays_rows_come_with_spark():
     there, left_out = rows_of("1", spark=True)
     assert there == here + ALIKE
     assert not left_out
-    assert rows_of("2", spark=True)[0][-6:] == ALIKE + PERSONAL
+    assert rows_of("2", spark=True)[0][-7:] == [*ALIKE, *PERSONAL, "replay_cluster_rec"]
+    assert rows_of("4", spark=True)[0][-3:] == ALIKE
 
 
 def test_what_is_too_large_for_a_row_leaves_it_out_unless_it_was_asked_for(monkeypatch):
     monkeypatch.setattr("smartrec.agents.adapters.replay.MOST_SCORES", 4999)
     labels, left_out = rows_of("2", spark=True)
-    assert labels[-3:] == ALIKE
+    assert labels[-4:] == [*ALIKE, "replay_cluster_rec"]
     assert len(left_out) == 3
     assert all("5,000 scores; allowed: at most 4,999" in line for line in left_out)
     with pytest.raises(InvalidConfig, match="5,000 scores"):
