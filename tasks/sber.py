@@ -66,7 +66,7 @@ def _replay(label: str, recommender: str, **config: Any) -> Contender:
     return Contender(f"replay_{label}", "smartrec.agents.adapters.replay:RePlay", config)
 
 
-REPLAY_ALIKE = (_replay("pop_rec", "PopRec"), _replay("ucb", "UCB", exploration="greedy"), _replay("wilson", "Wilson"))
+REPLAY_ALIKE = (_replay("pop_rec", "PopRec"), _replay("ucb", "UCB"), _replay("wilson", "Wilson"))
 REPLAY_PERSONAL = (_replay("item_knn", "ItemKNN"), _replay("als", "ALSWrap"), _replay("slim", "SLIM"))
 REPLAY_CLUSTER = _replay("cluster_rec", "ClusterRec")
 REPLAY = (
@@ -78,7 +78,7 @@ REPLAY = (
     _replay("association_rules", "AssociationRulesItemRec"),
     _replay("word2vec", "Word2VecRec"),
     _replay("random_rec", "RandomRec", options={"distribution": "popular_based"}),
-    _replay("kl_ucb", "KLUCB", exploration="greedy"),
+    _replay("kl_ucb", "KLUCB"),
 )
 """Rows that any task takes by ``--agents``, on both engines: they need Spark, and seconds for every fit; the personal
 ones half a minute for the six million scores of task 4."""
