@@ -27,8 +27,6 @@ from smartrec.response_models.popularity import BREADS
 from smartrec.tasks.spark_cycle import SparkCycle
 
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
-WITH_PEER = 1_000_000
-"""Most users with whom the peer is measured; beyond, it is not measured."""
 
 
 def cycles(quick: bool) -> list[Row]:
@@ -37,13 +35,11 @@ def cycles(quick: bool) -> list[Row]:
     rows = []
     for users in SIZES[:2] if quick else SIZES:
         folder = tempfile.mkdtemp()
-        rounds = 2 if quick or users > WITH_PEER else 5
+        rounds = 2 if quick or users > 1_000_000 else 5
         try:
             ours = _median(_ours(spark, users, f"{folder}/ours"), rounds)
-            text, ratio = "-", None
-            if users <= WITH_PEER:
-                peer = _median(_peer(spark, users, f"{folder}/peer"), rounds)
-                text, ratio = f"sim4rec + RePlay {seconds(peer)}", peer / ours
+            peer = _median(_peer(spark, users, f"{folder}/peer"), rounds)
+            text, ratio = f"sim4rec + RePlay {seconds(peer)}", peer / ours
         except MissingExtra as error:
             text, ratio = str(error), None
         finally:
