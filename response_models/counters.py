@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from smartrec.core.arrays import FloatArray, IntArray
+from smartrec.core.arrays import Array, FloatArray, IntArray
 
 _MASK = 2**64 - 1
 _GAMMA = 0x9E3779B97F4A7C15
@@ -52,10 +52,13 @@ def uniforms(seed: int, key: int, users: IntArray, places: IntArray) -> FloatArr
 
 def words(seed: int, key: int, users: IntArray, items: IntArray) -> NDArray[np.uint64]:
     """Return h of ``normals``, 64 even bits that are a function of (seed, key, user, item) alone."""
+    return _mix(hashes(seed, key, users) + np.uint64(_GAMMA) * (items.astype(np.uint64) + np.uint64(1)))
+
+
+def hashes(seed: int, key: int, numbers: Array) -> NDArray[np.uint64]:
+    """Return 64 even bits for each of ``numbers`` >= 0, a function of (seed, key, number) alone."""
     start = np.uint64(_mix_one(_mix_one(seed) + key))
-    gamma = np.uint64(_GAMMA)
-    of_users = _mix(start + gamma * (users.astype(np.uint64) + np.uint64(1)))
-    return _mix(of_users + gamma * (items.astype(np.uint64) + np.uint64(1)))
+    return _mix(start + np.uint64(_GAMMA) * (numbers.astype(np.uint64, copy=False) + np.uint64(1)))
 
 
 def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

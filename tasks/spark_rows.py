@@ -125,6 +125,7 @@ def writing(
         import pyarrow as pa
         from pyarrow import parquet
 
+        schema = _schema(columns)
         for chunks in batches:
             if not os.path.isdir(folder):
                 raise OutputError(
@@ -134,7 +135,7 @@ def writing(
             unfinished = f"{folder}/.{name}.{secrets.token_hex(6)}"
             sums = np.zeros((len(SUMS), n_items))
             served_chunks = serve(iter([chunks]))
-            with parquet.ParquetWriter(unfinished, _schema(columns)) as writer:
+            with parquet.ParquetWriter(unfinished, schema, **_encoding(schema)) as writer:
                 while group := list(islice(served_chunks, GROUP)):
                     sums += sum(sums_of(batch, n_items) for batch in group)
                     writer.write_table(pa.Table.from_batches([b.replace_schema_metadata(None) for b in group]))
@@ -151,3 +152,11 @@ def _schema(columns: str) -> Any:
     kinds = {sql: pa.from_numpy_dtype(kind) for kind, sql in KINDS.items()}
     kinds |= {f"array<{sql}>": pa.list_(kind) for sql, kind in kinds.items()}
     return pa.schema([(name, kinds[kind]) for name, kind in (column.split() for column in columns.split(", "))])
+
+
+def _encoding(schema: Any) -> dict[str, Any]:
+    """Return how the writer packs columns; users hardly repeat, so that a dictionary of them is work for nothing."""
+    return {
+        "use_dictionary": [name for name in schema.names if name != "user_idx"],
+        "column_encoding": {"user_idx": "DELTA_BINARY_PACKED"},
+    }

@@ -15,12 +15,13 @@ from smartrec.envs.crowd import Crowd
 from smartrec.envs.history import History
 from smartrec.envs.lanes import Lanes, Part
 from smartrec.envs.settings import Settings
-from smartrec.response_models.counters import uniforms, words
+from smartrec.response_models.counters import hashes, uniforms
 
 CHUNK = 16_384
 """Visits that one call of an agent decides: enough for speed, few enough for a table of a thousand items."""
 
-ROUNDS = 4
+ROUNDS = 8
+"""Of the permutation, an even number; four would do for many bits, and leave few users unequally likely."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def _network(numbers: NDArray[np.uint64], bits: int, seed: int, key: int) -> NDA
     low = bits // 2
     shift, low_mask, high_mask = np.uint64(low), np.uint64(2**low - 1), np.uint64(2 ** (bits - low) - 1)
     high, rest = numbers >> shift, numbers & low_mask
-    for turn in range(ROUNDS):
-        high = high ^ (words(seed, key, rest, np.array([2 * turn])) & high_mask)
-        rest = rest ^ (words(seed, key, high, np.array([2 * turn + 1])) & low_mask)
+    for turn in range(0, ROUNDS, 2):
+        high = high ^ (hashes(seed, ROUNDS * key + turn, rest) & high_mask)
+        rest = rest ^ (hashes(seed, ROUNDS * key + turn + 1, high) & low_mask)
     return (high << shift) | rest
