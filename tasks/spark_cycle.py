@@ -253,7 +253,7 @@ class SparkCycle:
         Raises:
             InvalidConfig: With what and how much.
         """
-        settings, name, history = self.visits.settings, type(self.agent).__name__, self.visits.settings.history
+        settings, history = self.visits.settings, self.visits.settings.history
         decisions = (settings.users_per_iteration or 0) * settings.session_length
         numbers = history * self.visits.crowd.n_users
         if self._by_rows:
@@ -263,11 +263,7 @@ class SparkCycle:
                 f"history = {history} keeps users' rows on the driver, {rows:,} an iteration; allowed: at most "
                 f"{MOST_ROWS:,}. Lower users_per_iteration, or take history = 0 and an agent that counts, as thompson"
             )
-        if numbers > MOST_NUMBERS:
-            raise InvalidConfig(
-                f"history = {history} and what {name}'s decisions carry take {numbers:,} numbers on the driver; "
-                f"allowed: at most {MOST_NUMBERS:,}. Lower history, n_users or users_per_iteration"
-            )
+        require_numbers(self.agent, numbers)
 
 
 def learns_from_rows(agent: Agent, rows: int) -> bool:
@@ -284,6 +280,19 @@ def learns_from_rows(agent: Agent, rows: int) -> bool:
             f"{MOST_ROWS:,}. Serve fewer users an iteration, or take an agent that counts, such as thompson"
         )
     return True
+
+
+def require_numbers(agent: Agent, numbers: int) -> None:
+    """Raise if ``numbers`` of an iteration, beside its rows, are more than the driver should hold.
+
+    Raises:
+        InvalidConfig: They are.
+    """
+    if numbers > MOST_NUMBERS:
+        raise InvalidConfig(
+            f"what users show they did, and what {type(agent).__name__}'s decisions carry, take {numbers:,} numbers on "
+            f"the driver; allowed: at most {MOST_NUMBERS:,}. Lower the history, or the users of an iteration"
+        )
 
 
 def learn_sums(agent: Agent, clock: int, totals: Totals) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 
 from smartrec.agents.base import Agent
 from smartrec.core.arrays import BoolArray, IntArray, Observation
-from smartrec.core.config import require
-from smartrec.core.decision import Candidates, Items, Mask
+from smartrec.core.decision import Candidates, Decision, Items, Mask
 from smartrec.core.errors import InvalidAction
 from smartrec.envs.actions import as_items, refuse_illegal
+from smartrec.tasks.spark_extras import Extras
 
 GROUP, NUMBER, FEATURE, ALLOWED = "__group", "__user", "__feature", "__allowed"
 """Columns of a table of users beside their ids: the group they are decided in, their numbers, their features (with a
@@ -28,7 +28,7 @@ def seen(users: Any, clock: int, shared: BoolArray | None) -> tuple[Observation,
     names = users.column_names
     observation = {"clock": np.full(len(users), clock)}
     if NUMBER in names:
-        observation["user"] = users.column(NUMBER).to_numpy()
+        observation["user"] = users.column(NUMBER).to_numpy().copy()  # Arrow's own memory cannot be written
     features = [users.column(name).to_numpy() for name in names if name.startswith(FEATURE)]
     if features:
         observation["user_features"] = np.column_stack(features).astype(np.float32)
@@ -38,7 +38,7 @@ def seen(users: Any, clock: int, shared: BoolArray | None) -> tuple[Observation,
 
 
 def deciding(
-    agent: Agent, clock: int, shared: BoolArray | None, ids: Any, names: tuple[str, str], seed: int
+    agent: Agent, clock: int, shared: BoolArray | None, ids: Any, names: tuple[str, str], extras: Extras, seed: int
 ) -> Callable[[Any], Any]:
     """Return the function that decides a group of users.
 
@@ -50,43 +50,58 @@ def deciding(
         shared: As for ``seen``.
         ids: Broadcast Arrow array [I], the id of each item's number.
         names: Of the columns of users and of items.
+        extras: What its decisions carry.
         seed: Of the agent's draws, >= 0.
     """
 
     def decide(table: Any) -> Any:
         table = table.sort_by(names[0])
         agent.rng = np.random.default_rng([seed, clock, table.column(GROUP)[0].as_py()])
-        return decided(agent, table, clock, shared, ids.value, names)
+        return decided(agent, table, clock, shared, ids.value, names, extras)
 
     return decide
 
 
-def decided(agent: Agent, users: Any, clock: int, shared: BoolArray | None, ids: Any, names: tuple[str, str]) -> Any:
-    """Return what an agent shows a table of users: users, items, ``position`` and ``log_probability``, a row an item.
+def decided(
+    agent: Agent, users: Any, clock: int, shared: BoolArray | None, ids: Any, names: tuple[str, str], extras: Extras
+) -> Any:
+    """Return what an agent shows a table of users, a row an item.
+
+    The columns are users, items, ``position``, ``log_probability``, and what decisions carry.
 
     Raises:
         InvalidAction: It shows what it may not.
-        InvalidConfig: It wants something back beside the answers.
+        InvalidConfig: Its decisions carry something else than ``extras`` says.
     """
     import pyarrow as pa
 
-    observation, allowed = seen(users, clock, shared)
-    n, k = len(users), agent.problem.slate_size
-    decision = agent.act(observation, first=np.ones(n, bool), allowed=allowed)
-    wanted = "none in a simulation, whose log has none; take another agent, or an environment of Gymnasium"
-    require(not decision.extras, f"extras of {type(agent).__name__}'s decisions", sorted(decision.extras), wanted)
-    items = as_items(decision.action, n, k, len(ids))
-    refuse_illegal(items, allowed if isinstance(allowed, Mask) else None)
-    if isinstance(allowed, Items):
-        _refuse_others(items, allowed)
+    decision, items = chosen(agent, users, clock, shared)
+    n, k = items.shape
     known = np.full(n, np.nan) if decision.log_probability is None else decision.log_probability
     columns = {
         names[0]: users.column(names[0]).take(pa.array(np.repeat(np.arange(n), k))),
         names[1]: ids.take(pa.array(items.ravel())),
         "position": pa.array(np.tile(np.arange(k, dtype=np.int32), n)),
         "log_probability": pa.array(np.repeat(known, k).astype(np.float64)),
+        **dict(extras.written(decision, k)),
     }
     return pa.table(columns)
+
+
+def chosen(agent: Agent, users: Any, clock: int, shared: BoolArray | None) -> tuple[Decision, IntArray]:
+    """Return an agent's decision for a table of users, and the numbers of the items that it shows, int [N, K].
+
+    Raises:
+        InvalidAction: It shows what it may not.
+    """
+    observation, allowed = seen(users, clock, shared)
+    n = len(users)
+    decision = agent.act(observation, first=np.ones(n, bool), allowed=allowed)
+    items = as_items(decision.action, n, agent.problem.slate_size, agent.items)
+    refuse_illegal(items, allowed if isinstance(allowed, Mask) else None)
+    if isinstance(allowed, Items):
+        _refuse_others(items, allowed)
+    return decision, items
 
 
 def _filled(lists: Any) -> IntArray:

@@ -31,8 +31,9 @@ from smartrec.core.transitions import Transitions
 from smartrec.envs.spark.selectors import GROUPS, Selector, all_items, hash_of
 from smartrec.envs.spark.simulator import Simulator
 from smartrec.envs.spark.visits import CHUNK
-from smartrec.tasks.spark_cycle import Totals, learn_sums, learns_from_rows
-from smartrec.tasks.spark_decisions import GROUP, decided, deciding, seen
+from smartrec.tasks.spark_cycle import Totals, learn_sums, learns_from_rows, require_numbers
+from smartrec.tasks.spark_decisions import GROUP, chosen, deciding, seen
+from smartrec.tasks.spark_extras import Extras
 from smartrec.tasks.spark_view import ITEM, View, raising, spark_functions
 
 
@@ -40,8 +41,9 @@ from smartrec.tasks.spark_view import ITEM, View, raising, spark_functions
 class Simulation:
     """What agents meet in a ``Simulator``; ids become the numbers of their ``problem``, in ascending order.
 
-    The log has the columns of users and items, ``position``, ``log_probability``, the response and, where it is named,
-    its probability. A log from before (iteration 0) needs the same columns; ``fit`` the agent to it first.
+    The log has the columns of users and items, ``position``, ``log_probability``, what the agent's decisions carry
+    (see ``spark_extras``), the response and, where it is named, its probability. A log from before (iteration 0) needs
+    the same columns; ``fit`` the agent to it first.
 
     Attributes:
         simulator: Users, items and the log.
@@ -105,8 +107,7 @@ class Simulation:
             progress: Called after every iteration with how many are done and how many there are.
 
         Raises:
-            InvalidConfig: The agent is for another problem, wants extras back, or takes more rows to the driver than it
-                should.
+            InvalidConfig: The agent is for another problem, or takes more to the driver than it should.
             InvalidInput: The pipeline lacks a column, leaves a pair without an answer, or gives it several; a response
                 is missing, or outside 0..1 for an agent that counts; the selector names an unknown item.
             InvalidAction: A user has fewer candidates than a slate needs.
@@ -114,20 +115,20 @@ class Simulation:
         """
         agent.problem.require_same(self.problem, type(agent).__name__)
         by_rows = learns_from_rows(agent, self._expected * self.slate_size)
+        extras = self._tried(deepcopy(agent))
+        require_numbers(agent, self._expected * extras.numbers if by_rows else 0)
         log, came = self.simulator.log, list[Totals]()
         draws = int(generators(seed, 2)[1].integers(2**63))
         identity = self._identity(agent, seed)
-        if 1 not in log.iterations:
-            self._try(deepcopy(agent))
         log.write_header(json.dumps(identity, sort_keys=True))
         for clock in range(1, self.iterations + 1):
             if clock in log.iterations:
-                self._answers(agent, self._nobody(), clock)  # which moves stages that count their calls
+                self._answers(agent, self._nobody(extras), clock)  # which moves stages that count their calls
             else:
-                self._serve(agent, clock, draws)
+                self._serve(agent, clock, extras, draws)
             came.append(self._totals(clock))
             if by_rows:
-                agent.observe(self._transitions(clock, sum(totals.visits for totals in came[:-1])))
+                agent.observe(self._transitions(clock, extras, sum(totals.visits for totals in came[:-1])))
             else:
                 learn_sums(agent, clock, came[-1])
             agent.update()
@@ -135,25 +136,28 @@ class Simulation:
                 progress(clock, self.iterations)
         return came
 
-    def _serve(self, agent: Agent, clock: int, draws: int) -> None:
+    def _serve(self, agent: Agent, clock: int, extras: Extras, draws: int) -> None:
         functions, names = spark_functions(), (self.simulator.user, self.simulator.item)
         sampled = self._sampled(clock)
         users, shared = self._view.seen(sampled, clock)
         groups = -(-max(self._expected, 1) // CHUNK)
         group = functions.pmod(hash_of(names[0], self.simulator.seed, clock, GROUPS), functions.lit(groups))
-        decide = deciding(agent, clock, shared, self._sent, names, draws)
-        shown = users.withColumn(GROUP, group).groupBy(GROUP).applyInArrow(decide, self._nobody().schema)
+        decide = deciding(agent, clock, shared, self._sent, names, extras, draws)
+        shown = users.withColumn(GROUP, group).groupBy(GROUP).applyInArrow(decide, self._nobody(extras).schema)
         size = self.count if self.count is not None else sampled.count()
         answers = self._answers(agent, shown, clock)
         self.simulator.update_log(answers, clock, known=True, rows=size * self.slate_size)
 
-    def _try(self, agent: Agent) -> None:
-        """Let an agent serve a user of the first iteration: what is wrong shows here, before anything is written."""
+    def _tried(self, agent: Agent) -> Extras:
+        """Let an agent decide for a user of the first iteration, and return what its decision carries.
+
+        What is wrong shows here, before anything is written.
+        """
         users, shared = self._view.seen(self._sampled(1), 1)
         with clear_errors():
             one = users.limit(1).toArrow()
-        if len(one):
-            decided(agent, one, 1, shared, self._view.ids, (self.simulator.user, self.simulator.item))
+        name = type(agent).__name__
+        return Extras.of(name, chosen(agent, one, 1, shared)[0]) if len(one) else Extras(name, {})
 
     def _sampled(self, clock: int) -> Any:
         return self.simulator.sample_users(clock, share=self.share, count=self.count)
@@ -199,7 +203,7 @@ class Simulation:
             clicks=full[1],
         )
 
-    def _transitions(self, clock: int, before: int) -> Transitions:
+    def _transitions(self, clock: int, extras: Extras, before: int) -> Transitions:
         """Return an iteration's rows as transitions, in the order of the ids; ``before`` it were so many visits."""
         import pyarrow.compute as pc
 
@@ -212,11 +216,12 @@ class Simulation:
             pc.index_in(rows.column(self.simulator.item), self._view.ids).to_numpy().astype(np.int64).reshape(-1, k)
         )
         responses, known = columns[self.response].astype(np.float64), columns["log_probability"][:, 0]
+        probability = None if np.isnan(known).any() else known
         n = len(responses)
         visit = before + np.arange(n)
         return Transitions(
             observation=observation,
-            decision=Decision(action[:, 0] if k == 1 else action, None if np.isnan(known).any() else known),
+            decision=Decision(action[:, 0] if k == 1 else action, probability, extras.read(rows)),
             responses=responses,
             observed=np.ones((n, k), bool),
             reward=responses.sum(axis=1),
@@ -242,7 +247,7 @@ class Simulation:
         """How many users are expected in an iteration."""
         return self.count if self.count is not None else round((self.share or 0.0) * self._view.digests[0][0])
 
-    def _nobody(self) -> Any:
+    def _nobody(self, extras: Extras) -> Any:
         """Return a DataFrame of what was shown to nobody."""
         types = optional("pyspark.sql.types", "spark", "Simulation")
         simulator = self.simulator
@@ -252,6 +257,10 @@ class Simulation:
         ]
         schema = types.StructType([types.StructField(field.name, field.dataType) for field in keys])
         schema = schema.add("position", "integer").add("log_probability", "double")
+        if extras.parts:
+            schema = types.StructType(
+                schema.fields + types.StructType.fromDDL(extras.columns.removeprefix(", ")).fields
+            )
         return simulator.log.spark.createDataFrame([], schema)
 
     def _identity(self, agent: Agent, seed: int) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def transitions_of(
     crowd, settings = visits.crowd, visits.settings
     k, steps = settings.slate_size, settings.session_length
     table = {name: values.reshape(-1, k) for name, values in columns.items()}
-    users, step = table["user_idx"][:, 0], table["step"][:, 0]
+    users, step = table["user_idx"][:, 0].copy(), table["step"][:, 0]  # Arrow's own memory cannot be written
     observation: dict[str, Array] = {"clock": np.full(len(users), clock)}
     if settings.observe_user:
         observation["user"] = users

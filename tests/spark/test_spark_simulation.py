@@ -19,6 +19,7 @@ from smartrec.response_models import Popularity, Table
 from smartrec.response_models.counters import uniforms
 from smartrec.tasks.spark_cycle import Totals, learn_sums
 from smartrec.tasks.spark_decisions import decided
+from smartrec.tasks.spark_extras import Extras
 from smartrec.tasks.spark_simulation import Simulation
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -72,7 +73,8 @@ def by_hand(problem, seed, dice=DICE):
     draws, model, found = int(generators(seed, 2)[1].integers(2**63)), Popularity.breads(), []
     for clock in range(1, ITERATIONS + 1):
         agent.rng = np.random.default_rng([draws, clock, 0])
-        shown = decided(agent, pa.table({"person": PEOPLE[order]}), clock, None, pa.array(breads), NAMES)
+        people = pa.table({"person": PEOPLE[order]})
+        shown = decided(agent, people, clock, None, pa.array(breads), NAMES, Extras("Thompson", {}))
         numbers = shown.column("bread").to_numpy()
         items = np.argsort(BREADS)[np.searchsorted(breads, numbers)]
         p = model.popularity[items]
@@ -185,6 +187,33 @@ def test_an_agent_that_learns_from_rows_gets_numbers_features_and_candidates_of_
         np.testing.assert_array_equal(transitions.visit, (clock - 1) * 120 + np.arange(120))
         assert came[clock - 1].reward == clicks[mine].sum()
     assert len(got) == 3
+
+
+def test_what_decisions_carry_comes_back_out_of_the_log(frames, tmp_path):
+    """DDPG is told of the very points that its actor, as it was at the beginning of the iteration, chose."""
+    world = simulation(frames, tmp_path / "log", slate_size=2, iterations=3, item_columns=("fat", "item"))
+    options = {"hidden": (8,), "train_every": 100, "capacity": 1000, "warmup": 100}
+    agent, got = smartrec.agents.make("ddpg", world.problem, seed=0, **options), []
+
+    def observe(transitions):
+        del agent.observe  # what is no state cannot be saved
+        got.append(transitions)
+        agent.save(tmp_path / f"{len(got)}")
+        agent.observe(transitions)
+        agent.observe = observe
+
+    agent.observe = observe
+    world.run(agent, seed=2)
+    draws = int(generators(2, 2)[1].integers(2**63))
+    for clock, transitions in enumerate(got, start=1):
+        twin = smartrec.agents.load(tmp_path / f"{clock}")
+        twin.rng = np.random.default_rng([draws, clock, 0])
+        wanted = twin.act(transitions.observation, first=np.ones(USERS, bool))
+        np.testing.assert_array_equal(transitions.decision.extras["proto"], wanted.extras["proto"])
+        np.testing.assert_array_equal(transitions.decision.action, wanted.action)
+    assert agent.critic.steps > 0
+    (column,) = (name for name in world.simulator.log.read().columns if name.startswith("extra_"))
+    assert column == "extra_proto"
 
 
 def test_partitions_change_nothing_and_all_users_share_what_a_selector_gives_for_all(frames, tmp_path, monkeypatch):
