@@ -95,7 +95,7 @@ def test_rows_of_sdv_are_made_here(spark):
         def sample(self, num_rows):
             return source.drop(columns="user_idx").take(np.arange(num_rows) % 50)
 
-    made._fitted, made._layout, made._size = Synthesizer(), list(source.columns), len(source)
+    made._fitted, made._layout, made._size, made._categories = Synthesizer(), list(source.columns), len(source), {}
     parts = CompositeGenerator([made, CopulaGenerator("user_idx", "new").fit(source)], [0.2, 0.8])
     found = FrameGenerator(spark, parts).generate(500).toArrow().to_pandas()
     assert list(found.user_idx[:100]) == [f"synthetic_{k}" for k in range(100)]
