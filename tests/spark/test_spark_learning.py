@@ -233,7 +233,7 @@ def test_more_than_the_driver_holds_is_refused(monkeypatch):
     count, learn = (smartrec.agents.make(name, envs, seed=0) for name in ("thompson", "exp3"))
     monkeypatch.setattr(spark_cycle, "MOST_NUMBERS", 300)
     SparkCycle(count, visits, None, 0)
-    with pytest.raises(InvalidConfig, match=r"history = 3 and what Exp3's decisions carry take 620 numbers .* 300"):
+    with pytest.raises(InvalidConfig, match=r"what Exp3's decisions carry, take 620 numbers .* 300"):
         SparkCycle(learn, visits, None, 0)
     monkeypatch.setattr(spark_cycle, "MOST_NUMBERS", 299)
     with pytest.raises(InvalidConfig, match=r"take 300 numbers on the driver; allowed: at most 299"):
