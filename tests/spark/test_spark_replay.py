@@ -69,7 +69,7 @@ def test_bandits_have_the_scores_of_their_formulas(spark):
 @pytest.mark.parametrize(
     ("recommender", "options"),
     [
-        ("ALSWrap", {"rank": 4, "seed": 1}),
+        ("ALSWrap", {"rank": 4, "seed": 1, "num_item_blocks": 1, "num_query_blocks": 1}),
         ("ItemKNN", {"num_neighbours": 3}),
         ("SLIM", {"beta": 0.01, "lambda_": 0.001}),
     ],

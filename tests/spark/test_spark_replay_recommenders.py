@@ -231,7 +231,7 @@ def test_a_bandit_that_samples_draws_anew(spark, world):
 
 def test_seeds_decide(spark, world):
     def scores(seed):
-        agent = made(world, "ALSWrap", seed=seed, options={"rank": 3})
+        agent = made(world, "ALSWrap", seed=seed, options={"rank": 3, "num_item_blocks": 1, "num_query_blocks": 1})
         agent.fit(log(world))
         return agent.scores
 
